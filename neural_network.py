@@ -166,12 +166,15 @@ def compute_error(output: Array, label: Array) -> float:
     Raises
     ------
     ValueError
-        If the shapes differ, or there is nothing to compare.
+        If the shapes differ, there is nothing to compare, or a number is not finite.
     """
     _check_shape("label", label, np.shape(output))
     if np.size(output) == 0:
         raise ValueError(f"output has shape {np.shape(output)}, wanted at least one number")
-    return float(np.mean(np.subtract(output, label, dtype=np.float64) ** 2))
+    error = float(np.mean(np.subtract(output, label, dtype=np.float64) ** 2))
+    if not math.isfinite(error):
+        raise ValueError("output or label is not finite")
+    return error
 
 
 def backpropagation(
@@ -203,7 +206,7 @@ def backpropagation(
     almost 0 where an output is badly wrong: learning stalls. It is what `compute_error` reports.)
     A hidden node acts on E through all outputs: its dE/do is the sum of their deltas, each times
     the weight that leads there. Lastly dz/dweight is the input that the weight multiplies, and
-    dz/dbias is 1. With a batch, the step is the mean of the steps for its images.
+    dz/dbias is 1. Of a batch, E is the mean.
 
     Parameters
     ----------
@@ -225,7 +228,7 @@ def backpropagation(
     """
     network = (weights_input_to_hidden, weights_hidden_to_output, biases_hidden, biases_output)
     _check_network(*network)
-    if not all(array.flags.writeable and array.dtype.kind == "f" for array in network):
+    if not all(array.flags.writeable and array.dtype in FLOATS for array in network):
         raise ValueError("the weights and biases have to be writable arrays of floats")
     _check_images("img", img, len(weights_input_to_hidden))
     _check_shape("label", label, (*img.shape[:-1], *biases_output.shape))
@@ -235,22 +238,24 @@ def backpropagation(
     _check_shape("output_layer_output", output_layer_output, label.shape)
     if not ((label >= 0) & (label <= 1)).all():
         raise ValueError("label has values that are not from 0 to 1")
+    if not math.isfinite(learning_rate):
+        raise ValueError(f"learning_rate is {learning_rate}, wanted a finite number")
     img, label, hidden_layer_output, output_layer_output = np.atleast_2d(
         img, label, hidden_layer_output, output_layer_output
     )
 
-    # Both deltas come before any weight changes: the second needs the weights as they were.
-    delta_output = output_layer_output - label
+    # Both deltas come before any weight changes: the second needs the weights as they were. They
+    # also take in the length of the step, because they are much smaller than the gradients.
+    delta_output = (output_layer_output - label) * (learning_rate / len(img))
     delta_hidden = delta_output @ weights_hidden_to_output.T
     delta_hidden *= hidden_layer_output * (1 - hidden_layer_output)
-    if not np.isfinite(delta_hidden).all():
+    if not _is_finite(delta_hidden):
         raise ValueError("the outputs or weights_hidden_to_output are not finite")
 
-    step = learning_rate / len(img)
-    weights_hidden_to_output -= hidden_layer_output.T @ (step * delta_output)
-    biases_output -= step * delta_output.sum(axis=0)
-    weights_input_to_hidden -= img.T @ (step * delta_hidden)
-    biases_hidden -= step * delta_hidden.sum(axis=0)
+    weights_hidden_to_output -= hidden_layer_output.T @ delta_output
+    biases_output -= delta_output.sum(axis=0)
+    weights_input_to_hidden -= img.T @ delta_hidden
+    biases_hidden -= delta_hidden.sum(axis=0)
 
 
 def train(
@@ -324,7 +329,7 @@ def train(
             rows = slice(batch * BATCH_SIZE, (batch + 1) * BATCH_SIZE)
             img = images[order[rows], first_pixel + shifts[batch] : end_pixel + shifts[batch]]
             img -= PIXEL_MEAN
-            img /= PIXEL_DEVIATION
+            img *= 1 / PIXEL_DEVIATION
             hidden_layer_output, epoch_outputs[rows] = forward_propagation(
                 img,
                 weights_middle_to_hidden,
@@ -390,6 +395,8 @@ def predict(
 
 # What the functions above ask of their arguments: a `ValueError` says what is wrong.
 
+FLOATS = (np.float32, np.float64)
+
 
 def _check_shape(name: str, array: ArrayLike, wanted: tuple[int, ...]) -> None:
     if np.shape(array) != wanted:
@@ -399,8 +406,12 @@ def _check_shape(name: str, array: ArrayLike, wanted: tuple[int, ...]) -> None:
 def _check_images(name: str, images: Array, pixels: int) -> None:
     if images.ndim not in (1, 2) or images.shape[-1] != pixels or len(images) == 0:
         raise ValueError(f"{name} has shape {images.shape}, wanted ({pixels},) or (N, {pixels})")
-    if images.dtype.kind != "f" or not (images.min() > -math.inf and images.max() < math.inf):
-        raise ValueError(f"{name} has to consist of finite floats (its dtype is {images.dtype})")
+    if images.dtype not in FLOATS or not _is_finite(images):
+        raise ValueError(f"{name} has to consist of finite floats (it is {images.dtype})")
+
+
+def _is_finite(array: Array) -> bool:
+    return math.isfinite(np.vdot(array, array))  # the quickest way to look at all numbers
 
 
 def _check_network(
@@ -421,8 +432,8 @@ def _check_network(
 def _check_training_set(images: Array, labels: Array) -> None:
     if images.ndim != 2 or images.shape[1] != 784 or len(images) == 0:
         raise ValueError(f"images has shape {images.shape}, wanted (N, 784)")
-    if images.dtype.kind != "f" or not (images.min() >= 0 and images.max() <= 1):
-        raise ValueError(f"images has to consist of floats from 0 to 1 (dtype {images.dtype})")
+    if images.dtype not in FLOATS or not (images.min() >= 0 and images.max() <= 1):
+        raise ValueError(f"images has to consist of floats from 0 to 1 (it is {images.dtype})")
     _check_shape("labels", labels, (len(images), 10))
     if not (((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all()):
         raise ValueError("labels has to be one-hot: one 1 and nine 0 in each row")
