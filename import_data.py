@@ -5,6 +5,7 @@ nothing whose SHA-256 is not the one listed below. Without a network it goes on 
 MNIST that is bundled with the program. Importing this module does none of that.
 """
 
+import contextlib
 import errno
 import hashlib
 import math
@@ -33,7 +34,7 @@ MIRRORS = (
 
 PATIENCE_SECONDS = 14.0  # all mirrors together may take this long to begin: a class is waiting
 SILENCE_SECONDS = 10.0  # a download that has begun may pause this long
-SLOWEST_BYTES_PER_SECOND = 50_000  # and this slow it may be on the whole
+SLOWEST_BYTES_PER_SECOND = 50_000  # what is slower on average is given up
 ABANDONED_SECONDS = 3600.0  # a partial file so old belongs to a run that was killed
 
 SPLITS = {
@@ -110,13 +111,15 @@ def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.floa
         raise ValueError(f"split is {split!r}, wanted 'train' or 'test'")
     folder = Path(os.environ.get("MNIST_DIR") or Path(__file__).resolve().parent / "data")
     mirror = os.environ.get("MNIST_MIRROR", "")
-    if (split, folder, mirror) not in _waiting:
+    images_and_labels = _waiting.pop((split, folder, mirror), None)
+    if images_and_labels is None:
         contents = _find_contents(folder, (mirror, *MIRRORS) if mirror else MIRRORS)
-        for name, (images_file, labels_file) in SPLITS.items():
-            _waiting[name, folder, mirror] = parse_mnist(
-                contents[images_file], contents[labels_file]
-            )
-    images, labels = _waiting.pop((split, folder, mirror))
+        both = {
+            name: parse_mnist(*(contents[file] for file in files)) for name, files in SPLITS.items()
+        }
+        images_and_labels = both.pop(split)
+        _waiting.update({(name, folder, mirror): waiting for name, waiting in both.items()})
+    images, labels = images_and_labels
     return (
         np.divide(images, np.float32(255), dtype=np.float32),
         np.eye(10, dtype=np.float32)[labels],
@@ -170,7 +173,7 @@ def _read_folder(folder: Path, sha256: dict[str, str]) -> dict[str, bytes]:
                 continue
             except OSError as error:
                 raise CacheError(
-                    f"{path} cannot be read ({error.strerror}): move it away or mend it."
+                    f"{path} cannot be read ({error.strerror}): move it away or repair it."
                 ) from error
             if hashlib.sha256(content).hexdigest() == sha256[name]:
                 contents[name] = content
@@ -212,9 +215,10 @@ def _keep(folder: Path, name: str, content: bytes) -> None:
         if path.is_symlink():
             raise OSError(errno.EEXIST, f"{name} is a link")
         folder.mkdir(parents=True, exist_ok=True)
-        for abandoned in folder.glob(f"{name}.*.part"):
-            if time.time() - abandoned.stat().st_mtime > ABANDONED_SECONDS:
-                abandoned.unlink()
+        with contextlib.suppress(OSError):  # another run may be doing the same
+            for abandoned in folder.glob(f"{name}.*.part"):
+                if time.time() - abandoned.stat().st_mtime > ABANDONED_SECONDS:
+                    abandoned.unlink()
         try:
             partial.write_bytes(content)
             partial.replace(path)
@@ -227,16 +231,16 @@ def _keep(folder: Path, name: str, content: bytes) -> None:
 def _download(name: str, mirror: str, patience: float) -> bytes:
     """Return the unpacked and checked content of a file from a mirror, or raise `DownloadError`.
 
-    `requests` bounds each single wait, but neither the look-up of a name, nor all the addresses
-    behind it, nor a server that sends a byte now and then. So it works in a thread that can be
-    left behind, and this function bounds how long it waits for the next piece.
+    `requests` limits each wait, but not all of them together: a name look-up, several addresses,
+    a server that sends a byte now and then. So it runs in a thread that can be left behind, and
+    this function limits how long it waits for the next piece.
     """
     received: queue.Queue[int | bytes | Exception] = queue.Queue()
     left_behind = threading.Event()
     url = f"{mirror.rstrip('/')}/{name}.gz"
     arguments = (url, patience, received, left_behind)
     threading.Thread(target=_receive, args=arguments, daemon=True).start()
-    packed = b""
+    packed = bytearray()
     length = 0
     started = time.monotonic()
     try:
@@ -261,7 +265,7 @@ def _download(name: str, mirror: str, patience: float) -> bytes:
     finally:
         left_behind.set()
         draw_over("", sys.stderr, end="\r")
-    content = packed
+    content = bytes(packed)
     for _ in range(2):  # a server may pack what is packed already
         if content.startswith(b"\x1f\x8b"):
             try:
@@ -282,11 +286,10 @@ def _receive(
     """Put into `received` the length of what `url` holds, its pieces, and an empty one to end."""
     try:
         import requests  # here, because it takes 0.1 s, and most runs download nothing
+        from urllib3.util import Retry
 
         # A server that asks for a little time (429, 503) gets two more tries, at the time it names.
-        retry = requests.adapters.Retry(
-            0, status=2, status_forcelist=(429, 503), backoff_factor=0.5
-        )
+        retry = Retry(None, 0, 0, status=2, status_forcelist=(429, 503), backoff_factor=0.5)
         with requests.Session() as session:
             session.mount("http://", requests.adapters.HTTPAdapter(max_retries=retry))
             session.mount("https://", requests.adapters.HTTPAdapter(max_retries=retry))
@@ -308,7 +311,7 @@ def _cause(error: BaseException) -> str:
     """Return the message at the root of an error: the libraries wrap it several times."""
     while error.__context__ is not None:
         error = error.__context__
-    return str(error)
+    return str(error) or type(error).__name__
 
 
 def parse_mnist(images_content: bytes, labels_content: bytes) -> ImagesAndLabels:
@@ -343,8 +346,9 @@ def parse_mnist(images_content: bytes, labels_content: bytes) -> ImagesAndLabels
 def parse_idx(content: bytes, dimensions: int) -> NDArray[np.uint8]:
     """Return the array of unsigned bytes that an IDX file holds.
 
-    The format is described at http://yann.lecun.com/exdb/mnist/: two zero bytes, a type code, the
-    number of dimensions, the size of each as a big-endian 32-bit number, then the items.
+    Such a file begins with two zero bytes, a type code, the number of dimensions, and the size of
+    each as a big-endian 32-bit number; the items follow (LeCun, Cortes and Burges, The MNIST
+    database of handwritten digits, section "File formats").
 
     Parameters
     ----------
@@ -397,7 +401,7 @@ def is_live(stream: TextIO) -> bool:
 def can_show(characters: str, stream: TextIO) -> bool:
     """Whether the encoding of `stream` has all these characters."""
     try:
-        characters.encode(stream.encoding)
+        characters.encode(stream.encoding or "ascii")
     except UnicodeEncodeError:
         return False
     return True
@@ -406,7 +410,7 @@ def can_show(characters: str, stream: TextIO) -> bool:
 def progress_bar(fraction: float, stream: TextIO) -> str:
     """Return a bar of 20 characters that is filled up to `fraction`."""
     full, empty = "━─" if can_show("━─", stream) else "#."
-    filled = round(20 * min(fraction, 1.0))
+    filled = round(20 * min(max(fraction, 0.0), 1.0))
     return full * filled + empty * (20 - filled)
 
 

@@ -562,7 +562,8 @@ class TestTrain:
             ({"labels": np.full((3, 10), np.nan)}, "labels has to be one-hot"),
             ({"epochs": 0}, "epochs is 0"),
             ({"hidden_nodes": 0}, "hidden_nodes is 0"),
-            ({"learning_rate": math.nan}, "learning_rate is nan"),
+            ({"learning_rate": math.nan}, "learning_rate nan, wanted above 0"),
+            ({"learning_rate": -1.0}, "learning_rate -1.0, wanted above 0"),
         ],
     )
     def test_unfit_arguments(self, changes: dict[str, Any], message: str) -> None:
@@ -573,7 +574,8 @@ class TestTrain:
 
 class TestDefaultEpochs:
     @pytest.mark.parametrize(
-        ("images", "epochs"), [(60_000, 5), (20_000, 6), (6_000, 20), (100, 20), (1, 20)]
+        ("images", "epochs"),
+        [(60_000, 5), (20_000, 5), (19_999, 20), (6_000, 20), (100, 20), (1, 20)],
     )
     def test_fewer_images_more_epochs(self, images: int, epochs: int) -> None:
         assert default_epochs(images) == epochs
