@@ -19,10 +19,13 @@ import time
 import uuid
 import zlib
 from pathlib import Path
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import requests
 
 # Tried in turn, after the one that the environment variable MNIST_MIRROR names. The original site
 # (yann.lecun.com) is not among them: it refuses downloads.
@@ -247,7 +250,9 @@ def _download(name: str, mirror: str, patience: float) -> bytes:
         while True:
             allowed = patience + len(packed) / SLOWEST_BYTES_PER_SECOND
             remaining = started + allowed - time.monotonic()
-            piece = received.get(timeout=max(0.0, min(remaining, SILENCE_SECONDS)))
+            if remaining < 0:
+                raise queue.Empty
+            piece = received.get(timeout=min(remaining, SILENCE_SECONDS))
             if isinstance(piece, Exception):
                 raise DownloadError(_cause(piece)) from piece
             if isinstance(piece, int):
@@ -289,12 +294,15 @@ def _receive(
         from urllib3.util import Retry
 
         # A server that asks for a little time (429, 503) gets two more tries, at the time it names.
-        retry = Retry(None, 0, 0, status=2, status_forcelist=(429, 503), backoff_factor=0.5)
+        retry = Retry(
+            None, 0, 0, other=0, status=2, status_forcelist=(429, 503), backoff_factor=0.5
+        )
         with requests.Session() as session:
             session.mount("http://", requests.adapters.HTTPAdapter(max_retries=retry))
             session.mount("https://", requests.adapters.HTTPAdapter(max_retries=retry))
-            headers = {"Accept-Encoding": "identity"}
-            with session.get(url, headers=headers, stream=True, timeout=patience) as response:
+            session.headers["Accept-Encoding"] = "identity"
+            session.hooks["response"] = [_skip_redirect_body]
+            with session.get(url, stream=True, timeout=patience + SILENCE_SECONDS) as response:
                 response.raise_for_status()
                 received.put(int(response.headers.get("Content-Length", 0)))
                 # As sent, not unpacked on the way, so that no more arrives than is asked for.
@@ -307,11 +315,18 @@ def _receive(
         received.put(error)
 
 
+def _skip_redirect_body(response: "requests.Response", **_: object) -> None:
+    """Close a response that only leads elsewhere; `requests` would read its body, however long."""
+    if response.is_redirect:
+        response.close()
+
+
 def _cause(error: BaseException) -> str:
     """Return the message at the root of an error: the libraries wrap it several times."""
     while error.__context__ is not None:
         error = error.__context__
-    return str(error) or type(error).__name__
+    message = str(error) or type(error).__name__
+    return " ".join(word for word in message.split() if word.isprintable())
 
 
 def parse_mnist(images_content: bytes, labels_content: bytes) -> ImagesAndLabels:

@@ -463,8 +463,8 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, metavar="N", default=0, help=seed_help)
     settings = parser.parse_args()
-    if settings.epochs is not None and settings.epochs < 1:
-        parser.error("argument --epochs: wanted at least 1")
+    if settings.epochs is not None and not 1 <= settings.epochs <= 100_000:
+        parser.error("argument --epochs: wanted a number from 1 to 100000")
     if not 1 <= settings.hidden_nodes <= 100_000:
         parser.error("argument --hidden-nodes: wanted a number from 1 to 100000")
     if settings.seed < 0:
@@ -538,18 +538,28 @@ def show(image: Array, label: Array, network: Network) -> None:
     print(draw(image, sys.stdout), answer, sep="\n")
 
 
+def read_line(prompt: str) -> str:
+    """Return a line of standard input, or raise `EOFError`."""
+    if sys.stdin.isatty() and sys.stdout.isatty():
+        return input(prompt)
+    print(prompt, end="", flush=True)  # input() would not mind that nobody reads this any more
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    print()  # where a person would have pressed Enter
+    return line
+
+
 def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: Network) -> None:
     """Answer the questions on standard input, until `q` or its end."""
     last, last_test = len(train_set[0]) - 1, len(test_set[0]) - 1
     next_mistake = itertools.cycle(enumerate(mistakes, start=1))
     while True:
         try:
-            line = input(f"Enter an index (0 - {last}), or 'q' to quit: ").strip().lower()
+            line = read_line(f"Enter an index (0 - {last}), or 'q' to quit: ").strip().lower()
         except EOFError:
             print()
             return
-        if not sys.stdin.isatty():
-            print()  # where a person would have pressed Enter
         number = re.fullmatch("(t?) *0*([0-9]{1,9})", line)
         images, labels = test_set if number and number[1] else train_set
         if line == "q":
@@ -601,21 +611,24 @@ def run() -> None:
 
 def main() -> int:
     """Run the program and return its exit status; errors are reported in one line."""
-    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by whoever started the program
-            setattr(sys, name, io.TextIOWrapper(io.BytesIO()))
-    sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-    if sys.stdin.isatty():
-        with contextlib.suppress(ImportError):  # on Windows
-            import readline  # noqa: F401  arrow keys and history at the prompt
+    message: str | None = ""
     try:
-        run()
-        sys.stdout.flush()
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        for name in ("stdin", "stdout", "stderr"):
+            if getattr(sys, name) is None:  # closed by whoever started the program
+                setattr(sys, name, io.TextIOWrapper(io.BytesIO()))
+        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+        if sys.stdin.isatty():
+            with contextlib.suppress(ImportError):  # on Windows
+                import readline  # noqa: F401  arrow keys and history at the prompt
+        try:
+            run()
+        finally:
+            sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
-        status, message = 130, ""
+        status = 130
     except BrokenPipeError:  # as in `| head -1`
         status, message = 1, None
     except CacheError as error:
@@ -624,12 +637,11 @@ def main() -> int:
         status, message = 1, "There is not enough memory; try fewer --hidden-nodes."
     except OSError as error:
         status, message = 1, f"Standard input or output failed: {error.strerror or error}."
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough
     with contextlib.suppress(OSError):
         if message is not None:
             print(message, file=sys.stderr)
-    try:
-        sys.stdout.flush()
-    except OSError:  # lost; but Python would try again, and complain
+        # Python would try once more to write what could not be written, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
 
