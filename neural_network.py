@@ -119,7 +119,11 @@ def sigmoid(x: ArrayLike) -> Array:
     -------
     array of the same shape and floating-point type
     """
-    return 0.5 * np.tanh(0.5 * np.asarray(x)) + 0.5
+    result = np.asarray(0.5 * np.asarray(x))
+    np.tanh(result, out=result)  # in place: half the memory, and quicker
+    result *= 0.5
+    result += 0.5
+    return result
 
 
 def forward_propagation(
@@ -599,9 +603,7 @@ def run() -> None:
         report=training_display(len(train_images), epochs),
     )
     print(f"Trained in {time.monotonic() - started:.1f} s.")
-    parts = np.array_split(test_images, 10)  # all at once would need 30 MB more
-    digits = np.concatenate([predict(part, *network) for part in parts], axis=None)
-    mistakes = np.flatnonzero(digits != test_labels.argmax(axis=1))
+    mistakes = np.flatnonzero(predict(test_images, *network) != test_labels.argmax(axis=1))
     print(f"Test accuracy: {1 - len(mistakes) / len(test_images):.2%}")
     print(
         f"{len(mistakes)} of {len(test_images):,} digits that it never saw are wrong: w shows them."
@@ -624,8 +626,10 @@ def main() -> int:
                 import readline  # noqa: F401  arrow keys and history at the prompt
         try:
             run()
-        finally:
+        except SystemExit:  # after --help, which may not have arrived
             sys.stdout.flush()
+            raise
+        sys.stdout.flush()
         return 0
     except KeyboardInterrupt:
         status = 130
