@@ -1,8 +1,9 @@
 """Fetch, check and read MNIST, the 70,000 images of handwritten digits.
 
-`get_data` takes the four files from a cache folder, downloads what is missing there, and trusts
-nothing whose SHA-256 is not the one listed below. Without a network it goes on with a tenth of
-MNIST that is bundled with the program. Importing this module does none of that.
+`get_data` takes the four files from a cache folder, downloads what is missing there, and uses
+only what has the SHA-256 listed below, so that it need not trust any mirror. Without a network it
+goes on with a tenth of MNIST that is bundled with the program. Importing this module does none of
+that.
 """
 
 import contextlib
@@ -35,16 +36,16 @@ MIRRORS = (
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
 
-PATIENCE_SECONDS = 14.0  # all mirrors together may take this long to begin: a class is waiting
-SILENCE_SECONDS = 10.0  # a download that has begun may pause this long
-SLOWEST_BYTES_PER_SECOND = 50_000  # what is slower on average is given up
-ABANDONED_SECONDS = 3600.0  # a partial file so old belongs to a run that was killed
+PATIENCE_SECONDS = 14.0  # for a file to begin, shared by the mirrors: a class is waiting
+SILENCE_SECONDS = 10.0  # the longest pause in a download that has begun
+SLOWEST_BYTES_PER_SECOND = 50_000  # a download slower than this on average is given up
+ABANDONED_SECONDS = 3600.0  # a partial file older than this is left from a run that was killed
 
 SPLITS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-# Sizes and hashes of the unpacked files as first published.
+# Of the unpacked files as first published. Whoever changes one pixel changes the hash.
 SIZES = {
     "train-images-idx3-ubyte": 47_040_016,
     "train-labels-idx1-ubyte": 60_008,
@@ -57,7 +58,7 @@ SHA256 = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-# The bundled sample: the first tenth of each file.
+# The bundled sample, for runs without a network: the first tenth of each file.
 SAMPLE_FOLDER = Path(__file__).resolve().parent / "tests" / "mnist_sample"
 SAMPLE_SHA256 = {
     "train-images-idx3-ubyte": "2782ff6f3467f3487a520503c34fe99b761aa97623af029969e59716ac3585c3",
@@ -121,7 +122,7 @@ def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.floa
             name: parse_mnist(*(contents[file] for file in files)) for name, files in SPLITS.items()
         }
         images_and_labels = both.pop(split)
-        _waiting.update({(name, folder, mirror): waiting for name, waiting in both.items()})
+        _waiting.update({(name, folder, mirror): other for name, other in both.items()})
     images, labels = images_and_labels
     return (
         np.divide(images, np.float32(255), dtype=np.float32),
@@ -137,11 +138,10 @@ def _find_contents(folder: Path, mirrors: tuple[str, ...]) -> dict[str, bytes]:
     for mirror in mirrors:
         try:
             while missing:
-                contents[missing[0]] = _download(
-                    missing[0], mirror, PATIENCE_SECONDS / len(mirrors)
-                )
-                _keep(folder, missing[0], contents[missing[0]])
-                del missing[0]
+                name = missing[0]
+                contents[name] = _download(name, mirror, PATIENCE_SECONDS / len(mirrors))
+                _keep(folder, name, contents[name])
+                missing.remove(name)  # only now: the next mirror takes over what is left
         except DownloadError as error:
             failures.append(f"  {mirror}: {error}")
     if not missing:
@@ -295,7 +295,13 @@ def _receive(
 
         # A server that asks for a little time (429, 503) gets two more tries, at the time it names.
         retry = Retry(
-            None, 0, 0, other=0, status=2, status_forcelist=(429, 503), backoff_factor=0.5
+            total=None,
+            connect=0,
+            read=0,
+            other=0,
+            status=2,
+            status_forcelist=(429, 503),
+            backoff_factor=0.5,
         )
         with requests.Session() as session:
             session.mount("http://", requests.adapters.HTTPAdapter(max_retries=retry))

@@ -1,9 +1,9 @@
 """A neural network that learns to read handwritten digits, written from scratch in NumPy.
 
 The 784 pixels of an image feed a hidden layer, and the hidden layer feeds ten outputs, one for
-each digit. The file is in the order of the story: the network, how it answers, how it learns,
-how it is trained, and last the program that shows it. `python neural_network.py --help` says how
-to run it.
+each digit. The file tells a story in order: the network, how it answers, how it learns, how it is
+trained. Then come the checks of the arguments (`_check_...`) and the program that shows it all;
+`python neural_network.py --help` says how to run it.
 """
 
 import os
@@ -12,11 +12,11 @@ import sys
 
 if __name__ == "__main__":
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
-        signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # no traceback out of an import
+        signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # no traceback of the imports
 
-    # The matrices are so small that several BLAS threads wait for each other longer than they
-    # compute, most of all while other programs are busy. BLAS reads these when NumPy is imported.
-    # What the user has set is kept, and a program that imports this module is left alone.
+    # One BLAS thread is fastest: the matrices are so small that several threads would mostly wait
+    # for each other. BLAS reads these variables when NumPy is imported, so they are set before.
+    # Whoever has set one, or only imports this module, keeps what they have.
     THREAD_COUNTS = (
         "OMP_NUM_THREADS",
         "OPENBLAS_NUM_THREADS",
@@ -43,23 +43,24 @@ from numpy.typing import ArrayLike, NDArray
 from import_data import CacheError, can_show, draw_over, get_data, is_live, progress_bar
 
 Array = NDArray[np.floating[Any]]
-Network = tuple[Array, Array, Array, Array]
-ImageSet = tuple[Array, Array]
+Network = tuple[Array, Array, Array, Array]  # in the order of initialize_weights_and_biases
+ImageSet = tuple[Array, Array]  # images and labels
 
 # Chosen by training on the first 50,000 training images and testing on the other 10,000 (means of
 # 8 seeds), for the best accuracy in two or three seconds.
-HIDDEN_NODES = 288  # 256: 98.31 %, 288: 98.34 %, 320: 98.43 %; the time grows in proportion
+HIDDEN_NODES = 288  # 256: 98.31 %, 288: 98.34 %, 320: 98.43 %, but 32 more take a ninth more time
 BATCH_SIZE = 64  # 48: no better, but slower; 80: 0.03 % worse
-LEARNING_RATE = 2.0  # at first: it falls to 0. 1.5 and 2.5: 0.04 % worse
+LEARNING_RATE = 2.0  # of the first step; it falls to 0. 1.5 or 2.5: 0.04 % worse
 
-# Digits were scaled to 20 x 20 pixels and centred by their mass, so that the three rows above and
-# below hardly hold any ink. To leave them out costs no accuracy and saves a fifth of the time.
+# Digits were scaled to fit 20 x 20 pixels and centred by mass, so that the top and bottom three
+# rows hold hardly any ink. Leaving them out costs no accuracy and saves a fifth of the time.
 ROWS_LEFT_OUT = 3
-# Each batch is moved by at most one pixel, so that the network seldom sees the same image twice
-# (without: 98.0 %). In a flattened image this is another start: by one for a column, 28 for a row.
-# What leaves at one side comes in at the other, but that is background, too.
+# Each batch is shifted by at most one pixel, so that the network seldom sees the same image twice
+# (98.0 % without). In a flattened image that means to start reading 1 pixel (a column) or 28
+# pixels (a row) earlier or later. What leaves at one side comes in at the other, but it is only
+# background.
 SHIFTS = (0, -1, 1, -28, 28)
-# Of all training images. Pixels of mean 0 and deviation 1 are learned from faster than of 0 to 1.
+# Of all training images. The network learns faster from pixels of mean 0 and deviation 1.
 PIXEL_MEAN = 0.1307
 PIXEL_DEVIATION = 0.3081
 
@@ -69,11 +70,12 @@ def initialize_weights_and_biases(
 ) -> Network:
     """Return the weights and biases of a network that has not learned anything yet.
 
-    Random weights are divided by the square root of the number of inputs that a node has, so that
-    its sum has a deviation of about 1 (LeCun et al., Efficient BackProp, 1998). The biases let
-    nodes begin switched off. With biases of 0 all hidden nodes would begin half on and swamp the
-    outputs, and only a third of the learning rate would be safe (97.0 instead of 98.2 % after 4
-    epochs).
+    Each weight is random, divided by the square root of the number of inputs of its node. So for
+    inputs of deviation 1, as `train` makes the pixels, the sum of a hidden node has a deviation
+    of about 1, where the sigmoid is steep (LeCun et al., Efficient BackProp, 1998). Negative
+    biases keep most nodes near 0 at first. With biases of 0 all hidden nodes would start near 0.5,
+    their sum would flood the outputs, and only a third of the learning rate would be safe (97.0
+    instead of 98.2 % after 4 epochs).
 
     Parameters
     ----------
@@ -109,7 +111,9 @@ def initialize_weights_and_biases(
 def sigmoid(x: ArrayLike) -> Array:
     """Squash numbers of any size into the range from 0 to 1.
 
-    1 / (1 + exp(-x)) is the same as tanh(x / 2) / 2 + 1 / 2, and tanh cannot overflow.
+    Without it two layers could do no more than one: a weighted sum of weighted sums is a weighted
+    sum. The usual form 1 / (1 + exp(-x)) is the same as tanh(x / 2) / 2 + 1 / 2, and tanh cannot
+    overflow.
 
     Parameters
     ----------
@@ -133,7 +137,10 @@ def forward_propagation(
     biases_hidden: Array,
     biases_output: Array,
 ) -> tuple[Array, Array]:
-    """Let the network look at one image or at a batch of N images.
+    """Return what both layers make of one image, or of a batch of N images.
+
+    A node multiplies each of its inputs by a weight, adds up the products and its bias, and
+    squashes the sum with `sigmoid`. `@` does this for all nodes of a layer and all images at once.
 
     Parameters
     ----------
@@ -175,7 +182,8 @@ def compute_error(output: Array, label: Array) -> float:
     _check_shape("label", label, np.shape(output))
     if np.size(output) == 0:
         raise ValueError(f"output has shape {np.shape(output)}, wanted at least one number")
-    error = float(np.mean(np.subtract(output, label, dtype=np.float64) ** 2))
+    with np.errstate(invalid="ignore", over="ignore"):  # found below
+        error = float(np.mean(np.subtract(output, label, dtype=np.float64) ** 2))
     if not math.isfinite(error):
         raise ValueError("output or label is not finite")
     return error
@@ -198,21 +206,19 @@ def backpropagation(
     Each weight takes a step against the gradient of the error (Rumelhart, Hinton and Williams,
     Learning representations by back-propagating errors, 1986):
 
-        E = -sum(y log(o) + (1 - y) log(1 - o))     the cross-entropy of outputs o and labels y
-        o = sigmoid(z),  do/dz = o (1 - o)          z is the sum of what enters a node
+        E = -sum(y log(o) + (1 - y) log(1 - o))     cross-entropy of the outputs o and labels y
+        o = sigmoid(z),  do/dz = o (1 - o)          z: the sum of input * weight, plus the bias
 
-    A delta is dE/dz. By the chain rule it is
+    Call dE/dz of a node its delta. By the chain rule, for one image,
 
-        of an output    dE/do do/dz = (o - y) / (o (1 - o)) * o (1 - o) = o - y
-        of a hidden     sum(delta of an output * weight to it) * h (1 - h)
-        node h
-
-    and since z is the sum of input times weight, plus the bias,
-
+        dE/do = (1 - y) / (1 - o) - y / o = (o - y) / (o (1 - o))
+        delta of an output = dE/do * do/dz = o - y
+        delta of a hidden node h = sum over the outputs(delta * weight from h) * h (1 - h)
         dE/dweight = input * delta,  dE/dbias = delta
 
-    With the squared error, which `compute_error` reports, o (1 - o) would not cancel, and outputs
-    that are badly wrong, where it is nearly 0, would hardly learn. Of a batch, E is the mean.
+    For a batch, the gradient is the mean over its images. With the squared error, which
+    `compute_error` reports, o (1 - o) would not cancel, and an output that is badly wrong, where
+    o (1 - o) is nearly 0, would hardly learn.
 
     Parameters
     ----------
@@ -247,18 +253,19 @@ def backpropagation(
         raise ValueError("label has values that are not from 0 to 1")
     if not math.isfinite(learning_rate):
         raise ValueError(f"learning_rate is {learning_rate}, wanted a finite number")
+    # One image is a batch of one.
     img, label, hidden_layer_output, output_layer_output = np.atleast_2d(
         img, label, hidden_layer_output, output_layer_output
     )
 
-    # Both deltas come before any change, because the second needs the weights as they were.
+    # Both deltas before any change: delta_hidden needs the weights that gave these outputs.
     delta_output = output_layer_output - label
     delta_hidden = delta_output @ weights_hidden_to_output.T
     delta_hidden *= hidden_layer_output * (1 - hidden_layer_output)
     if not _is_finite(delta_hidden):
         raise ValueError("the outputs or weights_hidden_to_output are not finite")
 
-    step = learning_rate / len(img)
+    step = learning_rate / len(img)  # the mean over the batch
     weights_hidden_to_output -= hidden_layer_output.T @ (step * delta_output)
     biases_output -= step * delta_output.sum(axis=0)
     weights_input_to_hidden -= img.T @ (step * delta_hidden)
@@ -278,8 +285,8 @@ def train(
     """Return weights and biases that have learned to give the labels for the images.
 
     In each epoch the network sees all images once, in a new random order, in batches, and takes
-    one step of `backpropagation` after each batch. The steps become shorter, down to 0 at the end
-    (stochastic gradient descent). The shifts of the batches are a simple form of the distortions
+    one step of `backpropagation` after each batch (stochastic gradient descent). The steps become
+    shorter, down to 0 at the end. The shifts of the batches are a simple form of the distortions
     of Simard, Steinkraus and Platt (Best practices for convolutional neural networks applied to
     visual document analysis, 2003).
 
@@ -290,6 +297,7 @@ def train(
     ----------
     images : floating-point array of shape (N, 784), from 0 to 1
     labels : array of shape (N, 10), one-hot
+        A 1 in the column of the digit, 0 elsewhere.
     epochs : int or None
         How often each image is seen; None: see `default_epochs`.
     hidden_nodes : int
@@ -322,9 +330,10 @@ def train(
     weights_input_to_hidden, weights_hidden_to_output, biases_hidden, biases_output = network
 
     first_pixel, end_pixel = 28 * ROWS_LEFT_OUT, 784 - 28 * ROWS_LEFT_OUT
+    # Weights of 0 switch the rows left out off; those of the middle learn, through a view.
     weights_input_to_hidden[:first_pixel] = 0
     weights_input_to_hidden[end_pixel:] = 0
-    weights_middle_to_hidden = weights_input_to_hidden[first_pixel:end_pixel]  # not a copy
+    weights_middle_to_hidden = weights_input_to_hidden[first_pixel:end_pixel]
 
     for epoch in range(epochs):
         order = random.permutation(len(images))
@@ -333,6 +342,7 @@ def train(
         for start in range(0, len(images), BATCH_SIZE):
             rows = slice(start, start + BATCH_SIZE)
             shift = SHIFTS[random.integers(len(SHIFTS))]
+            # Indexing with an array copies, so that `images` stays as it is.
             img = images[order[rows], first_pixel + shift : end_pixel + shift]
             img -= PIXEL_MEAN
             img *= 1 / PIXEL_DEVIATION
@@ -357,7 +367,8 @@ def train(
             if report is not None:
                 report(epoch + 1, epoch_outputs[: rows.stop], epoch_labels[: rows.stop])
 
-    # Weights of (pixel - mean) / deviation become weights of the pixel itself.
+    # From now on for pixels as they are: weight * (pixel - mean) / deviation
+    # = (weight / deviation) * pixel - mean * (weight / deviation)
     weights_middle_to_hidden /= PIXEL_DEVIATION
     biases_hidden -= PIXEL_MEAN * weights_middle_to_hidden.sum(axis=0)
     return network
@@ -365,7 +376,7 @@ def train(
 
 def default_epochs(image_count: int) -> int:
     """Return how often `train` shows each image: the fewer there are, the more often."""
-    return 5 if image_count >= 20_000 else 20  # of 6,000: 97.0 %, with 12 epochs 96.8 %
+    return 5 if image_count >= 20_000 else 20  # 6,000 images: 97.0 % after 20, 96.8 % after 12
 
 
 def predict(
@@ -393,7 +404,7 @@ def predict(
     return int(digits) if digits.ndim == 0 else digits
 
 
-# What the functions above ask of their arguments: a `ValueError` says what is wrong.
+# The checks that the functions above begin with.
 
 FLOATS = (np.float32, np.float64)
 
@@ -405,7 +416,9 @@ def _check_shape(name: str, array: ArrayLike, wanted: tuple[int, ...]) -> None:
 
 def _check_images(name: str, images: Array, pixels: int) -> None:
     if images.ndim not in (1, 2) or images.shape[-1] != pixels or len(images) == 0:
-        raise ValueError(f"{name} has shape {images.shape}, wanted ({pixels},) or (N, {pixels})")
+        raise ValueError(
+            f"{name} has shape {images.shape}, wanted ({pixels},) or (N, {pixels}), N > 0"
+        )
     if images.dtype not in FLOATS or not _is_finite(images):
         raise ValueError(f"{name} has to consist of finite floats (it is {images.dtype})")
 
@@ -431,7 +444,7 @@ def _check_network(
 
 def _check_training_set(images: Array, labels: Array) -> None:
     if images.ndim != 2 or images.shape[1] != 784 or len(images) == 0:
-        raise ValueError(f"images has shape {images.shape}, wanted (N, 784)")
+        raise ValueError(f"images has shape {images.shape}, wanted (N, 784), N > 0")
     if images.dtype not in FLOATS or not (images.min() >= 0 and images.max() <= 1):
         raise ValueError(f"images has to consist of floats from 0 to 1 (it is {images.dtype})")
     _check_shape("labels", labels, (len(images), 10))
@@ -546,7 +559,7 @@ def read_line(prompt: str) -> str:
     """Return a line of standard input, or raise `EOFError`."""
     if sys.stdin.isatty() and sys.stdout.isatty():
         return input(prompt)
-    print(prompt, end="", flush=True)  # input() would not mind that nobody reads this any more
+    print(prompt, end="", flush=True)  # unlike input(), fails if nobody reads it
     line = sys.stdin.readline()
     if not line:
         raise EOFError
@@ -613,7 +626,7 @@ def run() -> None:
 
 def main() -> int:
     """Run the program and return its exit status; errors are reported in one line."""
-    message: str | None = ""
+    message: str | None = ""  # of Ctrl-C: only ends the line
     try:
         if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
             signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -641,11 +654,11 @@ def main() -> int:
         status, message = 1, "There is not enough memory; try fewer --hidden-nodes."
     except OSError as error:
         status, message = 1, f"Standard input or output failed: {error.strerror or error}."
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # once is enough
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the exit
     with contextlib.suppress(OSError):
         if message is not None:
             print(message, file=sys.stderr)
-        # Python would try once more to write what could not be written, and complain.
+        # At its end Python writes what is left, and would complain: let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return status
 
