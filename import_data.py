@@ -269,7 +269,7 @@ def _download(name: str, mirror: str, patience: float) -> bytes:
         raise DownloadError("it stopped sending" if packed else "no answer in time") from None
     finally:
         left_behind.set()
-        draw_over("", sys.stderr, end="\r")
+        draw_over("", sys.stderr)
     content = bytes(packed)
     for _ in range(2):  # a server may pack what is packed already
         if content.startswith(b"\x1f\x8b"):
@@ -435,8 +435,11 @@ def progress_bar(fraction: float, stream: TextIO) -> str:
     return full * filled + empty * (20 - filled)
 
 
-def draw_over(line: str, stream: TextIO, end: str = "") -> None:
-    """Write a line over the one that the cursor is on, if `stream` is a terminal for that."""
+def draw_over(line: str, stream: TextIO, end: str = "\r") -> None:
+    """Write a line over the one that the cursor is on, if `stream` is a terminal for that.
+
+    The cursor goes back to its start, so that what is typed meanwhile does not wrap.
+    """
     if is_live(stream):
         width = shutil.get_terminal_size().columns - 1
         print("\r" + line[:width].ljust(width), end=end, file=stream, flush=True)

@@ -6,11 +6,14 @@ trained. Then come the checks of the arguments (`_check_...`) and the program th
 `python neural_network.py --help` says how to run it.
 """
 
+import importlib.util
 import os
 import signal
 import sys
 
 if __name__ == "__main__":
+    if importlib.util.find_spec("numpy") is None:
+        sys.exit("NumPy is not installed here: README.md says how to, under Run.")
     if signal.getsignal(signal.SIGINT) == signal.default_int_handler:
         signal.signal(signal.SIGINT, lambda *_: os._exit(130))  # no traceback of the imports
 
@@ -305,7 +308,8 @@ def train(
     learning_rate : float
         The length of the first step.
     seed : int, numpy.random.Generator or None
-        With the same seed, the same machine and NumPy give the same network.
+        With the same seed, the same machine, NumPy and number of BLAS threads give the same
+        network, bit for bit.
     report : callable or None
         Called after each batch with the number of the epoch, from 1, and the outputs and labels
         of that epoch so far.
@@ -460,7 +464,8 @@ HELP = """\
   w      a test image that it gets wrong, another one each time
   ?      this list
   q      quit
-The output of a digit is how strongly its node is on, from 0 to 1. It is not a probability."""
+The output of a digit is how strongly its node is on, from 0 to 1.
+It is not a probability."""
 SURE = 0.9  # below this output the second choice is shown, too
 
 
@@ -508,11 +513,11 @@ def training_display(image_count: int, epochs: int) -> Callable[[int, Array, Arr
             f"Epoch {epoch:{len(str(epochs))}}/{epochs}",
             f"error {compute_error(outputs, labels):.4f}",
             f"accuracy {accuracy:.2%}",
-            f"{now - started:.1f} s" if part == 1 else f"{left:.0f} s left",
+            f"{now - started:.1f} s" if part == 1 else f"{math.ceil(left)} s left",
         ]
         if live:
             words.insert(1, progress_bar(part, sys.stdout))
-            draw_over("  ".join(words), sys.stdout, end="\n" if part == 1 else "")
+            draw_over("  ".join(words), sys.stdout, end="\n" if part == 1 else "\r")
         else:
             print(*words, sep="  ", flush=True)
 
@@ -592,7 +597,7 @@ def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: N
         elif number and int(number[2]) < len(images):
             show(images[int(number[2])], labels[int(number[2])], network)
         else:
-            print(f"Please enter a number from 0 to {last} (after t to {last_test}), w, ? or q.")
+            print(f"Please enter 0 - {last}, t 0 - t {last_test}, w, q, or ? for what these do.")
 
 
 def run() -> None:
@@ -618,9 +623,7 @@ def run() -> None:
     print(f"Trained in {time.monotonic() - started:.1f} s.")
     mistakes = np.flatnonzero(predict(test_images, *network) != test_labels.argmax(axis=1))
     print(f"Test accuracy: {1 - len(mistakes) / len(test_images):.2%}")
-    print(
-        f"{len(mistakes)} of {len(test_images):,} digits that it never saw are wrong: w shows them."
-    )
+    print(f"It misreads {len(mistakes)} of the {len(test_images):,} test images: w shows them.")
     ask(train_set, test_set, mistakes.tolist(), network)
 
 

@@ -1398,11 +1398,14 @@ class TestDrawOver:
     def test_a_line_covers_what_was_there(self, terminal: Terminal) -> None:
         import_data.draw_over("a long line", terminal)
         import_data.draw_over("short", terminal)
-        assert terminal.lines() == ["", "a long line".ljust(79), "short".ljust(79)]
+        assert [line for line in terminal.lines() if line] == [
+            "a long line".ljust(79),
+            "short".ljust(79),
+        ]
 
-    def test_a_line_is_cut_to_the_width(self, terminal: Terminal) -> None:
+    def test_a_line_is_cut_to_the_width_and_left_for_its_start(self, terminal: Terminal) -> None:
         import_data.draw_over("0123456789" * 9, terminal)
-        assert terminal.getvalue() == "\r" + ("0123456789" * 9)[:79]
+        assert terminal.getvalue() == "\r" + ("0123456789" * 9)[:79] + "\r"
 
     def test_the_end_comes_after_the_line(self, terminal: Terminal) -> None:
         import_data.draw_over("done", terminal, end="\n")

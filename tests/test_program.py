@@ -43,7 +43,7 @@ QUICK = ("--epochs", "1", "--hidden-nodes", "16")
 ENDLESS = ("--epochs", "100000", "--hidden-nodes", "16")
 
 PROMPT = "Enter an index (0 - 5999), or 'q' to quit: "
-EXPLANATION = "Please enter a number from 0 to 5999 (after t to 999), w, ? or q."
+EXPLANATION = "Please enter 0 - 5999, t 0 - t 999, w, q, or ? for what these do."
 NOTE = re.compile(  # on stderr, because the full MNIST is never there
     r"The full MNIST is not in the cache folder.*\n(?:.*\n)*?"
     r"For the full set, start again .*\n"
@@ -253,7 +253,7 @@ def test_each_epoch_has_a_line_with_its_error_and_accuracy(session: Outcome) -> 
 def test_the_test_accuracy_agrees_with_the_number_of_wrong_ones(session: Outcome) -> None:
     *_, accuracy, wrong = session.output.split(PROMPT)[0].splitlines()
     percent = re.fullmatch(r"Test accuracy: (\d\d\.\d\d)%", accuracy)
-    number = re.fullmatch(r"(\d+) of 1,000 digits .*", wrong)
+    number = re.fullmatch(r"It misreads (\d+) of the 1,000 test images: .*", wrong)
     assert percent
     assert number
     assert float(percent[1]) == pytest.approx(100 - int(number[1]) / 10, abs=0.005)
@@ -475,7 +475,7 @@ def test_w_shows_each_wrong_test_image_once_and_then_begins_again() -> None:
     assert len(answers) == len(questions)
     about_all = [check_answer(answers[i].splitlines()[1:], "t10k", i) for i in range(1000)]
     wrong = [i for i, answer in enumerate(about_all) if answer["verdict"] != ", right"]
-    assert f"\n{len(wrong)} of 1,000 digits " in training
+    assert f"\nIt misreads {len(wrong)} of the 1,000 " in training
     assert f"\nTest accuracy: {100 - len(wrong) / 10:.2f}%\n" in training
 
     for count, answer in enumerate(answers[1000:]):
@@ -743,6 +743,14 @@ def test_an_interruption_while_numpy_is_imported_ends_the_program(tmp_path: Path
     )
     outcome = run("", command=REAL_PROGRAM, PYTHONPATH=str(tmp_path))
     assert outcome == (130, "importing\n", "")
+
+
+def test_a_missing_numpy_is_explained_in_a_line() -> None:
+    without = "import importlib.util; importlib.util.find_spec = lambda name: None\n"
+    python, option, program = PROGRAM
+    status, output, complaints = run("", command=(python, option, without + program))
+    assert (status, output) == (1, "")
+    assert complaints == "NumPy is not installed here: README.md says how to, under Run.\n"
 
 
 def test_an_interruption_while_readline_is_imported_ends_the_program(tmp_path: Path) -> None:
@@ -1091,7 +1099,7 @@ def test_the_time_left_is_that_of_all_epochs(monkeypatch: pytest.MonkeyPatch) ->
     assert screen.getvalue().rstrip().endswith("error 0.0000  accuracy 100.00%  70 s left")
     now += 0.01
     report(1, digits, digits)  # too soon to be worth drawing
-    assert screen.getvalue().count("\r") == 1
+    assert screen.getvalue().count("Epoch") == 1
     now += 20
     report(2, np.tile(digits, (4, 1)), np.tile(digits, (4, 1)))
     assert screen.getvalue().endswith("\n")
