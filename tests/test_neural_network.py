@@ -452,7 +452,7 @@ class TestTrain:
         network = train(*import_data.get_data("train"), seed=0)
         test_images, test_labels = import_data.get_data("test")
         assert len(test_images) == 10_000
-        assert (predict(test_images, *network) == test_labels.argmax(axis=1)).mean() >= 0.983
+        assert (predict(test_images, *network) == test_labels.argmax(axis=1)).mean() >= 0.985
 
     def test_same_seed_same_network_bit_for_bit(
         self, sample: tuple[Array, Array, Array, Array], trained: Network
@@ -527,22 +527,50 @@ class TestTrain:
         assert seen == {(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)}
 
     def test_reports_after_each_batch(self, sample: tuple[Array, Array, Array, Array]) -> None:
-        reports: list[tuple[int, Array, Array]] = []
-        train(
-            sample[0][:100],
-            sample[1][:100],
-            epochs=2,
-            report=lambda epoch, outputs, labels: reports.append((epoch, outputs.copy(), labels)),
-        )
-        assert [(epoch, len(outputs)) for epoch, outputs, _ in reports] == [
-            (1, 64), (1, 100), (2, 64), (2, 100),
+        reports: list[tuple[int, int, Array, Array]] = []
+
+        def report(epoch: int, epoch_images: int, outputs: Array, labels: Array) -> None:
+            reports.append((epoch, epoch_images, outputs.copy(), labels))
+
+        train(sample[0][:100], sample[1][:100], epochs=2, report=report)
+        assert [(epoch, count, len(outputs)) for epoch, count, outputs, _ in reports] == [
+            (1, 100, 64), (1, 100, 100), (2, 100, 64), (2, 100, 100),
         ]  # fmt: skip
-        for _, outputs, labels in reports:
+        for _, _, outputs, labels in reports:
             assert outputs.shape == labels.shape
             assert ((outputs > 0) & (outputs < 1)).all()
         # Each epoch comes in another order, and has each label once.
-        assert not np.array_equal(reports[1][2], reports[3][2])
-        assert np.array_equal(reports[1][2].sum(axis=0), sample[1][:100].sum(axis=0))
+        assert not np.array_equal(reports[1][3], reports[3][3])
+        assert np.array_equal(reports[1][3].sum(axis=0), sample[1][:100].sum(axis=0))
+
+    def test_an_image_that_has_been_learned_is_left_out_from_then_on(
+        self, sample: tuple[Array, Array, Array, Array]
+    ) -> None:
+        epochs: dict[int, tuple[Array, Array]] = {}  # the last report of each
+
+        def report(epoch: int, epoch_images: int, outputs: Array, labels: Array) -> None:
+            epochs[epoch] = outputs.copy(), labels
+            assert len(outputs) <= epoch_images
+
+        train(sample[0][:1000], sample[1][:1000], epochs=6, seed=0, report=report)
+        digits = [labels.argmax(axis=1) for _, labels in epochs.values()]
+        for (outputs, labels), practised, next_practised in zip(
+            epochs.values(), digits, digits[1:], strict=False
+        ):
+            known = np.isclose(outputs, labels, rtol=0, atol=0.05).all(axis=1)  # 0.3 / 6 epochs
+            assert sorted(practised[~known]) == sorted(next_practised)
+        assert 1000 == len(digits[0]) > len(digits[2]) > len(digits[4]) > len(digits[5]) > 50
+
+    def test_may_have_learned_everything_before_the_last_epoch(
+        self, sample: tuple[Array, Array, Array, Array]
+    ) -> None:
+        images, labels = sample[0][:10], sample[1][:10]
+        epochs: list[int] = []
+        network = train(
+            images, labels, seed=0, epochs=1000, report=lambda epoch, *_: epochs.append(epoch)
+        )
+        assert 10 < epochs[-1] < 1000
+        assert (predict(images, *network) == labels.argmax(axis=1)).all()
 
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -575,7 +603,7 @@ class TestTrain:
 class TestDefaultEpochs:
     @pytest.mark.parametrize(
         ("images", "epochs"),
-        [(60_000, 5), (20_000, 5), (19_999, 20), (6_000, 20), (100, 20), (1, 20)],
+        [(60_000, 8), (20_000, 8), (19_999, 20), (6_000, 20), (100, 20), (1, 20)],
     )
     def test_fewer_images_more_epochs(self, images: int, epochs: int) -> None:
         assert default_epochs(images) == epochs

@@ -48,7 +48,10 @@ NOTE = re.compile(  # on stderr, because the full MNIST is never there
     r"The full MNIST is not in the cache folder.*\n(?:.*\n)*?"
     r"For the full set, start again .*\n"
 )
-EPOCH = re.compile(r"Epoch +(\d+)/(\d+)  error (\d\.\d{4})  accuracy (\d+\.\d\d)%  \d+\.\d s")
+EPOCH = re.compile(
+    r"Epoch +(?P<epoch>\d+)/(?P<epochs>\d+)   *(?P<images>[\d,]+) images"
+    r"  error (?P<error>\d\.\d{4})  accuracy (?P<accuracy>\d+\.\d\d)%  \d+\.\d s"
+)
 ANSWER = re.compile(
     r"Prediction: (?P<prediction>\d) \(output (?P<output>[01]\.\d\d)\), label: (?P<label>\d)"
     r"(?P<verdict>, right|  <-- WRONG)"
@@ -241,10 +244,13 @@ def test_in_a_pipe_there_are_only_plain_lines(session: Outcome) -> None:
 def test_each_epoch_has_a_line_with_its_error_and_accuracy(session: Outcome) -> None:
     title, *lines = session.output.splitlines()
     assert title == "Training 784-16-10 on 6,000 images, 3 epochs:"
-    epochs = [EPOCH.fullmatch(line) for line in lines[:3]]
-    assert [(epoch[1], epoch[2]) for epoch in epochs if epoch] == [(n, "3") for n in "123"]
-    errors = [float(epoch[3]) for epoch in epochs if epoch]
-    accuracies = [float(epoch[4]) for epoch in epochs if epoch]
+    epochs = [epoch for epoch in map(EPOCH.fullmatch, lines[:3]) if epoch]
+    assert [(epoch["epoch"], epoch["epochs"]) for epoch in epochs] == [(n, "3") for n in "123"]
+    images = [int(epoch["images"].replace(",", "")) for epoch in epochs]
+    errors = [float(epoch["error"]) for epoch in epochs]
+    accuracies = [float(epoch["accuracy"]) for epoch in epochs]
+    assert images[0] == 6000
+    assert images == sorted(images, reverse=True)
     assert errors == sorted(errors, reverse=True)
     assert accuracies == sorted(accuracies)
     assert re.fullmatch(r"Trained in \d+\.\d s\.", lines[3])
@@ -316,7 +322,7 @@ def test_help_explains_the_options() -> None:
     assert (status, complaints) == (0, "")
     words = " ".join(output.split())
     for explanation in (
-        "--epochs N how often to train on each image (default: 5; 20 on the bundled sample)",
+        "--epochs N how often to go through the images (default: 8; 20 on the bundled sample)",
         "--hidden-nodes N the size of the hidden layer (default: 288)",
         "--seed N another seed gives another network (default: 0)",
     ):
@@ -1031,10 +1037,9 @@ def test_a_dumb_terminal_gets_plain_lines() -> None:
     assert {character for character in written if not character.isprintable()} == {"\n"}
 
 
-# A live line of an epoch: number, bar, error, accuracy, time left or taken.
+# The line of an epoch that is under way: number, bar, error, accuracy, time left.
 LIVE = re.compile(
-    r"Epoch (?P<epoch>\d)/2  (?P<bar>\S{20})  error \d\.\d{4}  accuracy \d+\.\d\d%"
-    r"  (?:(?P<left>\d+ s left)|(?P<taken>\d+\.\d s))"
+    r"Epoch (?P<epoch>\d)/2  (?P<bar>\S{20})  error \d\.\d{4}  accuracy \d+\.\d\d%  < \d+ s left"
 )
 
 
@@ -1048,21 +1053,20 @@ def test_training_draws_over_one_line_for_each_epoch(encoding: str, full: str, e
         pieces = re.split("[\r\n]+", terminal.output)
     frames = [piece for piece in pieces if piece.startswith("Epoch")]
     assert max(map(len, frames)) < 80
-    lines = [LIVE.fullmatch(frame.rstrip()) for frame in frames]
-    bars = [(line["epoch"], line["bar"].count(full)) for line in lines if line]
-    assert len(bars) == len(frames)
-    assert bars == sorted(bars)
-    assert {line["bar"] for line in lines if line and line["taken"]} == {full * 20}
-    live = [line["bar"] for line in lines if line and line["left"]]
-    assert live
-    assert all(re.fullmatch(f"[{full}{empty}]{{20}}", bar) for bar in live)
+    lines = [LIVE.fullmatch(frame.rstrip()) or EPOCH.fullmatch(frame.rstrip()) for frame in frames]
+    epochs = [line["epoch"] for line in lines if line]
+    assert len(epochs) == len(frames)
+    assert epochs == sorted(epochs)
+    live = [line for line in lines if line and line.re is LIVE]
+    assert all(re.fullmatch(f"{full}*{empty}*", line["bar"]) for line in live)
+    for epoch in "12":
+        bars = [line["bar"].count(full) for line in live if line["epoch"] == epoch]
+        assert bars
+        assert bars == sorted(bars)
 
     title = next(number for number, row in enumerate(rows) if row.startswith("Training"))
     *stay, trained = rows[title + 1 : title + 4]
-    assert [line["epoch"] for line in map(LIVE.fullmatch, stay) if line and line["taken"]] == [
-        "1",
-        "2",
-    ]
+    assert [line["epoch"] for line in map(EPOCH.fullmatch, stay) if line] == ["1", "2"]
     assert trained.startswith("Trained in")
 
 
@@ -1080,7 +1084,7 @@ def test_on_a_narrow_screen_each_epoch_is_still_one_line() -> None:
     assert rows[title + 3].startswith("Trained in")
 
 
-def test_the_time_left_is_that_of_all_epochs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_line_of_an_epoch_says(monkeypatch: pytest.MonkeyPatch) -> None:
     class Screen(io.StringIO):
         encoding = "utf-8"
 
@@ -1093,19 +1097,33 @@ def test_the_time_left_is_that_of_all_epochs(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("time.monotonic", lambda: now)
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "80")
-    report = neural_network.training_display(image_count=40, epochs=2)
+
+    def last_line() -> str:
+        return re.split("[\r\n]+", screen.getvalue().rstrip())[-1].rstrip()
+
+    report = neural_network.training_display(image_count=4000, epochs=3)
     digits = np.eye(10, dtype=np.float32)
+    others = np.roll(digits, 1, axis=1)  # for each digit, the output of another one
     now += 10
-    report(1, digits, digits)  # an eighth of all
-    assert screen.getvalue().rstrip().endswith("error 0.0000  accuracy 100.00%  70 s left")
+    report(1, 4000, np.tile(digits, (100, 1)), np.tile(digits, (100, 1)))
+    # A quarter of an epoch took 10 s.
+    assert last_line().endswith("─  error 0.0000  accuracy 100.00%  < 110 s left")
     assert screen.getvalue().endswith("\r")  # what is typed now does not wrap
     now += 0.01
-    report(1, digits, digits)  # too soon to be worth drawing
+    report(1, 4000, np.tile(digits, (101, 1)), np.tile(digits, (101, 1)))  # too soon to be drawn
     assert screen.getvalue().count("Epoch") == 1
     now += 20
-    report(2, np.tile(digits, (4, 1)), np.tile(digits, (4, 1)))
+    report(1, 4000, np.tile(others, (400, 1)), np.tile(digits, (400, 1)))
+    assert last_line() == "Epoch 1/3  4,000 images  error 0.2000  accuracy 0.00%  30.0 s"
     assert screen.getvalue().endswith("\n")
-    assert screen.getvalue().rstrip().endswith("  30.0 s")
+    # All but 40 images have been learned. Of these half are wrong: half a percent.
+    now += 2
+    both = np.concatenate([digits, others])
+    report(2, 40, both, np.tile(digits, (2, 1)))
+    assert last_line().endswith("  error 0.0010  accuracy 99.50%  < 6 s left")
+    now += 2
+    report(2, 40, np.tile(both, (2, 1)), np.tile(digits, (4, 1)))
+    assert last_line() == "Epoch 2/3     40 images  error 0.0010  accuracy 99.50%  34.0 s"
 
 
 def test_arrow_up_brings_back_the_last_line(terminal: Terminal) -> None:
