@@ -50,20 +50,21 @@ Network = tuple[Array, Array, Array, Array]  # in the order of initialize_weight
 ImageSet = tuple[Array, Array]  # images and labels
 
 # Chosen by training on the first 50,000 training images and testing on the other 10,000 (means of
-# 8 seeds, with a standard error of 0.02 %), for the best accuracy in one or two seconds.
-HIDDEN_NODES = 288  # 224: 98.4 %, 288: 98.5 %, 512: 98.65 %, but twice the time
-BATCH_SIZE = 64  # 96: 98.45 %
-LEARNING_RATE = 1.0
-# Most images are learned soon, and to practise them again and again takes most of the time. So an
-# image is left out for good once each of its outputs comes closer to its label than this, divided
-# by the number of epochs. 8 epochs then cost as much as 2.6 of all images, and gain 0.1 %.
-LEARNED = 0.3  # 0.4: the same after 8 epochs, 0.1 % worse after 30
+# 8 seeds, standard error 0.02 %), for the best accuracy in a second or two.
+HIDDEN_NODES = 288  # 224: 98.49 %, 288: 98.53 %, 384: 98.57 %, but a third slower
+BATCH_SIZE = 48  # 32: 98.50 %, 64: 98.53 %, 96: 98.39 %
+LEARNING_RATE = 1.0  # of the first step; it falls to 0. 0.7 and 1.4: 98.50 %
+# Most images are learned soon, and to go on with them takes time and gains nothing. So an image is
+# left out once each of its outputs is closer to its label than this, divided by the number of
+# epochs. 8 epochs then take as long as 2.4 of all images, and are as good (98.52 and 98.51 %).
+LEARNED = 0.4
 
 # Digits were scaled to fit 20 x 20 pixels and centred by mass, so that the top and bottom three
-# rows hold hardly any ink. Leaving them out costs no accuracy and saves a fifth of the time.
+# rows hold hardly any ink. Leaving them out costs no accuracy (1: 98.54 %, 4: 98.49 %) and saves a
+# fifth of the time.
 ROWS_LEFT_OUT = 3
 # Each batch is shifted by at most one pixel, so that the network seldom sees the same image twice
-# (98.0 % without). In a flattened image that means to start reading 1 pixel (a column) or 28
+# (98.25 % without). In a flattened image that means to start reading 1 pixel (a column) or 28
 # pixels (a row) earlier or later. What leaves at one side comes in at the other, but it is only
 # background.
 SHIFTS = (0, -1, 1, -28, 28)
@@ -79,10 +80,10 @@ def initialize_weights_and_biases(
 
     Each weight is random, divided by the square root of the number of inputs of its node. So for
     inputs of deviation 1, as `train` makes the pixels, the sum of a hidden node has a deviation
-    of about 1, where the sigmoid is steep (LeCun et al., Efficient BackProp, 1998). Negative
-    biases keep most nodes near 0 at first. With biases of 0 all hidden nodes would start near 0.5,
-    their sum would flood the outputs, and only a third of the learning rate would be safe (97.0
-    instead of 98.2 % after 4 epochs).
+    of about 1, where the sigmoid is steep (LeCun et al., Efficient BackProp, 1998). Biases of -2
+    keep most nodes low at first, near sigmoid(-2) = 0.12. With biases of 0 all would start near
+    0.5, and the sum of the hidden ones would flood the outputs (97.9 instead of 98.5 % after
+    training at the same learning rate, 98.3 % at half of it).
 
     Parameters
     ----------
@@ -248,8 +249,9 @@ def backpropagation(
     """
     network = (weights_input_to_hidden, weights_hidden_to_output, biases_hidden, biases_output)
     _check_network(*network)
-    if not all(array.flags.writeable and array.dtype in FLOATS for array in network):
-        raise ValueError("the weights and biases have to be writable arrays of floats")
+    for array in network:
+        if not array.flags.writeable or array.dtype not in FLOATS:
+            raise ValueError("the weights and biases have to be writable arrays of floats")
     _check_images("img", img, len(weights_input_to_hidden))
     _check_shape("label", label, (*img.shape[:-1], *biases_output.shape))
     _check_shape(
@@ -260,10 +262,10 @@ def backpropagation(
         raise ValueError("label has values that are not from 0 to 1")
     if not math.isfinite(learning_rate):
         raise ValueError(f"learning_rate is {learning_rate}, wanted a finite number")
-    # One image is a batch of one.
-    img, label, hidden_layer_output, output_layer_output = np.atleast_2d(
-        img, label, hidden_layer_output, output_layer_output
-    )
+    if img.ndim == 1:  # one image is a batch of one
+        img, label, hidden_layer_output, output_layer_output = np.atleast_2d(
+            img, label, hidden_layer_output, output_layer_output
+        )
 
     # Both deltas before any change: delta_hidden needs the weights that gave these outputs. To
     # scale delta_output scales all that follows from it, and it is the smallest.
@@ -292,12 +294,13 @@ def train(
 ) -> Network:
     """Return weights and biases that have learned to give the labels for the images.
 
-    In each epoch the network sees all images that it has not learned yet, in a new random order,
-    in batches, and takes one step of `backpropagation` after each batch (stochastic gradient
-    descent). The steps become shorter, down to 0 at the end. To practise what still goes wrong is
-    an extreme form of the emphasizing schemes in LeCun et al., Efficient BackProp, 1998. The
-    shifts of the batches are a simple form of the distortions of Simard, Steinkraus and Platt
-    (Best practices for convolutional neural networks applied to visual document analysis, 2003).
+    In each epoch the network goes through all images that it has not learned yet, in a new random
+    order, in batches, and takes one step of `backpropagation` after each batch (stochastic gradient
+    descent). The steps become shorter, down to 0 at the end. To show only what is not learned yet
+    is the extreme of the emphasizing schemes that section 4.2 of Efficient BackProp (LeCun et al.,
+    1998) describes. The shifts of the batches are a simple form of the distortions of Simard,
+    Steinkraus and Platt (Best practices for convolutional neural networks applied to visual
+    document analysis, 2003).
 
     One BLAS thread is fastest: set OPENBLAS_NUM_THREADS=1 before NumPy is imported, as
     `python neural_network.py` does for itself.
@@ -308,7 +311,7 @@ def train(
     labels : array of shape (N, 10), one-hot
         A 1 in the column of the digit, 0 elsewhere.
     epochs : int or None
-        How often an image is seen that is never learned; None: see `default_epochs`.
+        How often to go through the images; None: see `default_epochs`.
     hidden_nodes : int
         The size H of the hidden layer.
     learning_rate : float
@@ -388,8 +391,8 @@ def train(
 
 
 def default_epochs(image_count: int) -> int:
-    """Return how often `train` shows each image: the fewer there are, the more often."""
-    return 8 if image_count >= 20_000 else 20  # 6,000 images: 96.9 % after 20, 96.1 % after 8
+    """Return how often `train` goes through the images: the fewer there are, the more often."""
+    return 8 if image_count >= 20_000 else 20  # 6,000 images: 96.0 % after 8, 96.9 % after 20
 
 
 def predict(

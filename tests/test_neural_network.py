@@ -471,7 +471,7 @@ class TestTrain:
         network = train(sample[0][:70], sample[1][:70], hidden_nodes=5, epochs=1)
         assert [array.shape for array in network] == [(784, 5), (5, 10), (5,), (10,)]
 
-    @pytest.mark.parametrize("count", [1, 63, 64, 65])
+    @pytest.mark.parametrize("count", [1, 47, 48, 49])
     def test_any_number_of_images(
         self, sample: tuple[Array, Array, Array, Array], count: int
     ) -> None:
@@ -504,7 +504,7 @@ class TestTrain:
             backpropagation(*arguments, learning_rate=learning_rate)
 
         monkeypatch.setattr(neural_network, "backpropagation", recorded)
-        train(sample[0][:128], sample[1][:128], epochs=2, learning_rate=1.0)
+        train(sample[0][:96], sample[1][:96], epochs=2, learning_rate=1.0)
         assert rates == [1.0, 0.75, 0.5, 0.25]
 
     def test_every_batch_is_shifted_by_up_to_a_pixel(
@@ -532,16 +532,16 @@ class TestTrain:
         def report(epoch: int, epoch_images: int, outputs: Array, labels: Array) -> None:
             reports.append((epoch, epoch_images, outputs.copy(), labels))
 
-        train(sample[0][:100], sample[1][:100], epochs=2, report=report)
+        train(sample[0][:70], sample[1][:70], epochs=2, report=report)
         assert [(epoch, count, len(outputs)) for epoch, count, outputs, _ in reports] == [
-            (1, 100, 64), (1, 100, 100), (2, 100, 64), (2, 100, 100),
+            (1, 70, 48), (1, 70, 70), (2, 70, 48), (2, 70, 70),
         ]  # fmt: skip
         for _, _, outputs, labels in reports:
             assert outputs.shape == labels.shape
             assert ((outputs > 0) & (outputs < 1)).all()
         # Each epoch comes in another order, and has each label once.
         assert not np.array_equal(reports[1][3], reports[3][3])
-        assert np.array_equal(reports[1][3].sum(axis=0), sample[1][:100].sum(axis=0))
+        assert np.array_equal(reports[1][3].sum(axis=0), sample[1][:70].sum(axis=0))
 
     def test_an_image_that_has_been_learned_is_left_out_from_then_on(
         self, sample: tuple[Array, Array, Array, Array]
@@ -557,7 +557,7 @@ class TestTrain:
         for (outputs, labels), practised, next_practised in zip(
             epochs.values(), digits, digits[1:], strict=False
         ):
-            known = np.isclose(outputs, labels, rtol=0, atol=0.05).all(axis=1)  # 0.3 / 6 epochs
+            known = np.isclose(outputs, labels, rtol=0, atol=0.4 / 6).all(axis=1)
             assert sorted(practised[~known]) == sorted(next_practised)
         assert 1000 == len(digits[0]) > len(digits[2]) > len(digits[4]) > len(digits[5]) > 50
 

@@ -1045,7 +1045,7 @@ LIVE = re.compile(
 
 @pytest.mark.parametrize(("encoding", "full", "empty"), [("utf-8", "━", "─"), ("ascii", "#", ".")])
 def test_training_draws_over_one_line_for_each_epoch(encoding: str, full: str, empty: str) -> None:
-    # As many nodes as make an epoch last longer than the 0.1 s between two looks at it.
+    # As many nodes as make the first epoch last longer than the 0.1 s between two looks at it.
     options = ("--epochs", "2", "--hidden-nodes", "1000")
     with in_terminal(*options, TERM="xterm", PYTHONIOENCODING=encoding) as terminal:
         terminal.wait_for(PROMPT)
@@ -1059,10 +1059,9 @@ def test_training_draws_over_one_line_for_each_epoch(encoding: str, full: str, e
     assert epochs == sorted(epochs)
     live = [line for line in lines if line and line.re is LIVE]
     assert all(re.fullmatch(f"{full}*{empty}*", line["bar"]) for line in live)
-    for epoch in "12":
-        bars = [line["bar"].count(full) for line in live if line["epoch"] == epoch]
-        assert bars
-        assert bars == sorted(bars)
+    bars = [line["bar"].count(full) for line in live if line["epoch"] == "1"]
+    assert bars
+    assert bars == sorted(bars)
 
     title = next(number for number, row in enumerate(rows) if row.startswith("Training"))
     *stay, trained = rows[title + 1 : title + 4]
