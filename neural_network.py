@@ -267,9 +267,10 @@ def backpropagation(
             img, label, hidden_layer_output, output_layer_output
         )
 
-    # Both deltas before any change: delta_hidden needs the weights that gave these outputs. To
-    # scale delta_output scales all that follows from it, and it is the smallest.
-    delta_output = (output_layer_output - label) * (learning_rate / len(img))
+    # Both deltas before any change: delta_hidden needs the weights that gave these outputs. The
+    # step is in delta_output, the smallest array, and so in all that follows from it.
+    step = learning_rate / len(img)  # the mean over the batch
+    delta_output = step * (output_layer_output - label)
     delta_hidden = delta_output @ weights_hidden_to_output.T
     delta_hidden *= hidden_layer_output
     delta_hidden *= 1 - hidden_layer_output
