@@ -322,7 +322,7 @@ def test_help_explains_the_options() -> None:
     assert (status, complaints) == (0, "")
     words = " ".join(output.split())
     for explanation in (
-        "--epochs N how often to go through the images (default: 8; 20 on the bundled sample)",
+        "--epochs N number of epochs to train for (default: 8; 20 on the bundled sample)",
         "--hidden-nodes N the size of the hidden layer (default: 288)",
         "--seed N another seed gives another network (default: 0)",
     ):
@@ -783,6 +783,16 @@ def test_a_second_interruption_while_the_first_ends_the_program_changes_nothing(
     assert status == 130
 
 
+def test_a_burst_of_interruptions_ends_the_program_as_one_does() -> None:
+    with started(*ENDLESS, command=UNMEASURED_PROGRAM) as program:
+        read_until(program, "Epoch      1/100000")
+        for _ in range(50):
+            program.send_signal(signal.SIGINT)
+            time.sleep(0.0001)  # sent all at once, they would count as one
+        status, _, complaints = end(program)
+    assert (status, complaints.strip()) == (130, "")
+
+
 def test_a_program_that_was_started_to_ignore_interruptions_does() -> None:
     # As a script starts what it ends with `&`: Ctrl-C is for the one in front.
     options = ("--epochs", "40", "--hidden-nodes", "16")
@@ -1039,7 +1049,7 @@ def test_a_dumb_terminal_gets_plain_lines() -> None:
 
 # The line of an epoch that is under way: number, bar, error, accuracy, time left.
 LIVE = re.compile(
-    r"Epoch (?P<epoch>\d)/2  (?P<bar>\S{20})  error \d\.\d{4}  accuracy \d+\.\d\d%  < \d+ s left"
+    r"Epoch (?P<epoch>\d)/2  (?P<bar>\S{20})  error \d\.\d{4}  accuracy \d+\.\d\d%  \d+ s left"
 )
 
 
@@ -1105,8 +1115,10 @@ def test_what_the_line_of_an_epoch_says(monkeypatch: pytest.MonkeyPatch) -> None
     others = np.roll(digits, 1, axis=1)  # for each digit, the output of another one
     now += 10
     report(1, 4000, np.tile(digits, (100, 1)), np.tile(digits, (100, 1)))
-    # A quarter of an epoch took 10 s.
-    assert last_line().endswith("─  error 0.0000  accuracy 100.00%  < 110 s left")
+    # A quarter of an epoch took 10 s; the other two epochs should have 1/2 and 1/3 of the images.
+    line = re.fullmatch("Epoch 1/3  .*─  error 0.0000  accuracy 100.00%  (.*) s left", last_line())
+    assert line
+    assert int(line[1]) == pytest.approx(40 * (3 / 4 + 1 / 2 + 1 / 3), rel=0.2)
     assert screen.getvalue().endswith("\r")  # what is typed now does not wrap
     now += 0.01
     report(1, 4000, np.tile(digits, (101, 1)), np.tile(digits, (101, 1)))  # too soon to be drawn
@@ -1119,7 +1131,7 @@ def test_what_the_line_of_an_epoch_says(monkeypatch: pytest.MonkeyPatch) -> None
     now += 2
     both = np.concatenate([digits, others])
     report(2, 40, both, np.tile(digits, (2, 1)))
-    assert last_line().endswith("  error 0.0010  accuracy 99.50%  < 6 s left")
+    assert last_line().endswith("  error 0.0010  accuracy 99.50%  6 s left")
     now += 2
     report(2, 40, np.tile(both, (2, 1)), np.tile(digits, (4, 1)))
     assert last_line() == "Epoch 2/3     40 images  error 0.0010  accuracy 99.50%  34.0 s"
