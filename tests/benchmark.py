@@ -316,7 +316,7 @@ def print_tables() -> None:
     row("training time", f"{median(result['seconds'] for result in ours):.2f} s")
     row("images seen in all epochs", f"{ours[0]['images']:,}")
     share = median(result["share"] for result in ours)
-    row("share of it that the two large products alone need", f"{share:.2f}")
+    row("share of the training time that the two large products alone need", f"{share:.2f}")
     for name, module, worker in (
         ("PyTorch", "torch", "pytorch"),
         ("scikit-learn", "sklearn", "scikit_learn"),

@@ -356,6 +356,13 @@ class TestBackpropagation:
             assert array.dtype == dtype
             assert (array != old).all()
 
+    def test_a_learning_rate_of_numpy_does_not_make_all_float64(self) -> None:
+        img, label = np.full((10, 784), 0.1, np.float32), np.eye(10, dtype=np.float32)
+        one, two = (initialize_weights_and_biases(hidden_nodes=5, seed=0) for _ in range(2))
+        step(img, label, one, learning_rate=0.3)
+        step(img, label, two, learning_rate=np.float64(0.3))
+        assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
+
     @pytest.mark.parametrize("images", [slice(1), slice(64)])
     def test_one_step_lowers_the_error(
         self, sample: tuple[Array, Array, Array, Array], images: slice

@@ -49,8 +49,8 @@ NOTE = re.compile(  # on stderr, because the full MNIST is never there
     r"For the full set, start again .*\n"
 )
 EPOCH = re.compile(
-    r"Epoch +(?P<epoch>\d+)/(?P<epochs>\d+)   *(?P<images>[\d,]+) images"
-    r"  error (?P<error>\d\.\d{4})  accuracy (?P<accuracy>\d+\.\d\d)%  \d+\.\d s"
+    r"Epoch +(?P<epoch>\d+)/(?P<epochs>\d+)  error (?P<error>\d\.\d{4})"
+    r"  accuracy +(?P<accuracy>\d+\.\d\d)%  \d+\.\d s  +(?P<images>[\d,]+) images"
 )
 ANSWER = re.compile(
     r"Prediction: (?P<prediction>\d) \(output (?P<output>[01]\.\d\d)\), label: (?P<label>\d)"
@@ -793,6 +793,13 @@ def test_a_burst_of_interruptions_ends_the_program_as_one_does() -> None:
     assert (status, complaints.strip()) == (130, "")
 
 
+def test_an_interruption_after_q_changes_nothing() -> None:
+    late = "import atexit, os, signal; atexit.register(os.kill, os.getpid(), signal.SIGINT)\n"
+    python, option, program = PROGRAM
+    status, _, complaints = run("q\n", *QUICK, command=(python, option, late + program))
+    assert (status, complaints) == (0, "")
+
+
 def test_a_program_that_was_started_to_ignore_interruptions_does() -> None:
     # As a script starts what it ends with `&`: Ctrl-C is for the one in front.
     options = ("--epochs", "40", "--hidden-nodes", "16")
@@ -1047,9 +1054,9 @@ def test_a_dumb_terminal_gets_plain_lines() -> None:
     assert {character for character in written if not character.isprintable()} == {"\n"}
 
 
-# The line of an epoch that is under way: number, bar, error, accuracy, time left.
+# The line of an epoch that is under way: number, error, accuracy, time left, bar.
 LIVE = re.compile(
-    r"Epoch (?P<epoch>\d)/2  (?P<bar>\S{20})  error \d\.\d{4}  accuracy \d+\.\d\d%  \d+ s left"
+    r"Epoch (?P<epoch>\d)/2  error \d\.\d{4}  accuracy +\d+\.\d\d%  \d+ s left  (?P<bar>\S{20})"
 )
 
 
@@ -1088,8 +1095,8 @@ def test_on_a_narrow_screen_each_epoch_is_still_one_line() -> None:
     assert len(frames) > 2
     assert max(map(len, frames)) < 40
     title = next(number for number, row in enumerate(rows) if row.startswith("epochs:"))
-    assert rows[title + 1].startswith("Epoch 1/2  ")
-    assert rows[title + 2].startswith("Epoch 2/2  ")
+    assert re.match(r"Epoch 1/2  error \d\.\d{4}  accuracy +\d+\.\d", rows[title + 1])
+    assert re.match(r"Epoch 2/2  error \d\.\d{4}  accuracy +\d+\.\d", rows[title + 2])
     assert rows[title + 3].startswith("Trained in")
 
 
@@ -1116,7 +1123,7 @@ def test_what_the_line_of_an_epoch_says(monkeypatch: pytest.MonkeyPatch) -> None
     now += 10
     report(1, 4000, np.tile(digits, (100, 1)), np.tile(digits, (100, 1)))
     # A quarter of an epoch took 10 s; the other two epochs should have 1/2 and 1/3 of the images.
-    line = re.fullmatch("Epoch 1/3  .*─  error 0.0000  accuracy 100.00%  (.*) s left", last_line())
+    line = re.fullmatch("Epoch 1/3  error 0.0000  accuracy 100.00%  (.*) s left  ━+─+", last_line())
     assert line
     assert int(line[1]) == pytest.approx(40 * (3 / 4 + 1 / 2 + 1 / 3), rel=0.2)
     assert screen.getvalue().endswith("\r")  # what is typed now does not wrap
@@ -1125,16 +1132,16 @@ def test_what_the_line_of_an_epoch_says(monkeypatch: pytest.MonkeyPatch) -> None
     assert screen.getvalue().count("Epoch") == 1
     now += 20
     report(1, 4000, np.tile(others, (400, 1)), np.tile(digits, (400, 1)))
-    assert last_line() == "Epoch 1/3  4,000 images  error 0.2000  accuracy 0.00%  30.0 s"
+    assert last_line() == "Epoch 1/3  error 0.2000  accuracy  0.00%  30.0 s   4,000 images"
     assert screen.getvalue().endswith("\n")
     # All but 40 images have been learned. Of these half are wrong: half a percent.
     now += 2
     both = np.concatenate([digits, others])
     report(2, 40, both, np.tile(digits, (2, 1)))
-    assert last_line().endswith("  error 0.0010  accuracy 99.50%  6 s left")
+    assert "  error 0.0010  accuracy 99.50%  6 s left  ━" in last_line()
     now += 2
     report(2, 40, np.tile(both, (2, 1)), np.tile(digits, (4, 1)))
-    assert last_line() == "Epoch 2/3     40 images  error 0.0010  accuracy 99.50%  34.0 s"
+    assert last_line() == "Epoch 2/3  error 0.0010  accuracy 99.50%  34.0 s      40 images"
 
 
 def test_arrow_up_brings_back_the_last_line(terminal: Terminal) -> None:
