@@ -307,7 +307,7 @@ def backpropagation(
     delta_hidden *= hidden_layer_output
     delta_hidden *= 1 - hidden_layer_output
     if not np.isfinite(delta_hidden).all():
-        raise ValueError("a delta is not finite: outputs, weights or learning_rate are too large")
+        raise ValueError("a delta is not finite: outputs, weights or learning_rate are not fit")
 
     weights_hidden_to_output -= hidden_layer_output.T @ delta_output
     biases_output -= delta_output.sum(axis=0)

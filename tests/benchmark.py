@@ -2,7 +2,7 @@
 
     python tests/benchmark.py
 
-needs the full MNIST (see the README) and takes about five minutes. scikit-learn and PyTorch take
+needs the full MNIST (see the README) and takes about seven minutes. scikit-learn and PyTorch take
 part where they are installed (tests/requirements-peers.txt). Machines are noisy: times are medians
 of several runs, ratios are medians over pairs of runs that followed each other. Each run is a
 process of its own: `python tests/benchmark.py WORKER ARGUMENTS` is one of them.
