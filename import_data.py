@@ -165,7 +165,7 @@ def download(url: str, patience: float, title: str) -> bytes:
                 if response.status_code != 200:
                     raise ConnectionError(f"HTTP status {response.status_code}")
                 length = int(response.headers.get("Content-Length", 0))
-                for piece in response.raw.stream(2**16):
+                for piece in response.raw.stream(256):  # small: each comes only when it is full
                     body.extend(piece)
                     if len(body) > LARGEST_FILE:
                         raise ConnectionError("it sends more than any file of MNIST has")
