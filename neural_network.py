@@ -224,7 +224,7 @@ def train(
     images : floating-point array of shape (N, 784), from 0 to 1
     labels : array of shape (N, 10), one-hot
     epochs : int or None
-        None: 10, or 20 if there are fewer than 20,000 images.
+        None: 10, or 30 if there are fewer than 20,000 images.
     hidden_nodes, seed
         As in `initialize_weights_and_biases`, whose four arrays `train` returns: with the same
         seed, machine and number of threads the same ones, bit for bit.
@@ -242,7 +242,7 @@ def train(
     images, labels = np.asarray(images), np.asarray(labels)
     check_training_set(images, labels)
     if epochs is None:
-        epochs = 10 if len(images) >= 20_000 else 20
+        epochs = 10 if len(images) >= 20_000 else 30
     rng = np.random.default_rng(seed)
     network = initialize_weights_and_biases(hidden_nodes=hidden_nodes, seed=rng)
     weights_input_to_hidden, weights_hidden_to_output, biases_hidden, biases_output = network
@@ -284,11 +284,13 @@ def check_training_set(images: Array, labels: Array) -> None:
         raise ValueError(f"images must have shape (N, 784), not {images.shape}")
     if images.dtype.kind != "f":
         raise ValueError(f"images must be a float array, not {images.dtype}")
-    for which, pixel in (("smallest", images.min()), ("largest", images.max())):
-        if np.isnan(pixel):
-            raise ValueError("images must not contain NaN")
-        if not 0 <= pixel <= 1:
-            raise ValueError(f"pixels must be from 0 to 1, but the {which} is {pixel:g}")
+    smallest, largest = images.min(), images.max()
+    if np.isnan(smallest):
+        raise ValueError("images must not contain NaN")
+    if smallest < 0:
+        raise ValueError(f"pixels must be from 0 to 1, but the smallest is {smallest:g}")
+    if largest > 1:
+        raise ValueError(f"pixels must be from 0 to 1, but the largest is {largest:g}")
     if labels.shape != (len(images), 10):
         raise ValueError(f"labels must have shape ({len(images)}, 10), not {labels.shape}")
     if not np.array_equal(labels, np.eye(10)[labels.argmax(axis=1)]):
@@ -315,7 +317,7 @@ def parse_arguments() -> argparse.Namespace:
         "names. It comes from public mirrors, or from the URL that MNIST_MIRROR names.",
     )
     default = "(default: %(default)s)"
-    parser.add_argument("--epochs", type=int, help="(default: 10, or 20 on the bundled sample)")
+    parser.add_argument("--epochs", type=int, help="(default: 10, or 30 on the bundled sample)")
     parser.add_argument("--hidden-nodes", type=int, default=HIDDEN_NODES, help=default)
     parser.add_argument("--seed", type=int, default=0, help=f"of the random generator {default}")
     settings = parser.parse_args()

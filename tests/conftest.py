@@ -1,29 +1,54 @@
-"""What all tests share: they are repeatable, and none of them reaches a network."""
+"""What all tests share: they are repeatable, and none of them asks a network."""
 
 import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
 
-# For this process, as the program does for itself; the processes it starts see to themselves.
-os.environ["OPENBLAS_NUM_THREADS"] = "1"
-import numpy  # noqa: F401
-
-del os.environ["OPENBLAS_NUM_THREADS"]
+os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy is imported: below, and in the programs
 
 import pytest
-import requests  # noqa: F401 - loaded now, so that no test with little patience has to wait for it
 from hypothesis import settings
 
 import import_data
+from neural_network import Array, Network, train
+
+FULL_MNIST = Path(os.environ.pop("MNIST_DIR", "data")).expanduser().resolve()
+os.environ.pop("MNIST_MIRROR", None)
+# Proxies that refuse: not even the name of a public mirror is looked up.
+os.environ.update(HTTPS_PROXY="http://127.0.0.1:1", NO_PROXY="127.0.0.1")
+# What is started with `&` inherits that interruptions are ignored, and would pass it on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
 settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)
-def _no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Know no mirrors, no settings of the user's and nothing of the tests before."""
-    monkeypatch.setattr(import_data, "MIRRORS", ())
-    monkeypatch.setattr(import_data, "_waiting", {})
-    for name in ("MNIST_DIR", "MNIST_MIRROR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setenv("no_proxy", "*")
+def _start_anew() -> Iterator[None]:
+    """Let no test profit from what another one has tried to download."""
+    import_data.download_missing.cache_clear()
+    yield
+    import_data.download_missing.cache_clear()
+
+
+@pytest.fixture(scope="session")
+def sample() -> tuple[Array, Array, Array, Array]:
+    """Return the bundled sample: training images and labels, test images and labels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MNIST_DIR", str(import_data.SAMPLE_FOLDER))
+        return (*import_data.get_data("train"), *import_data.get_data("test"))
+
+
+@pytest.fixture(scope="session")
+def trained(sample: tuple[Array, Array, Array, Array]) -> Network:
+    """Return a network that was trained on the bundled sample as the program does it."""
+    return train(sample[0], sample[1], seed=0)
+
+
+@pytest.fixture
+def full_mnist() -> Path:
+    """Return the folder that has all of MNIST; where there is none, skip the test."""
+    if import_data.missing_files(FULL_MNIST) or FULL_MNIST == import_data.SAMPLE_FOLDER:
+        pytest.skip("MNIST_DIR does not name a folder with all of MNIST")
+    return FULL_MNIST

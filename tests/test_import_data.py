@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import hashlib
 import json
+import os
 import re
 import struct
 import subprocess
@@ -135,6 +136,8 @@ def start_process(preparation: str = "") -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [sys.executable, "-c", program, json.dumps(settings)],
         cwd=Path(__file__).parent.parent,
+        # coverage.py would write files, too, which some of these processes cannot do.
+        env={name: value for name, value in os.environ.items() if "COVERAGE" not in name},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,11 +1,9 @@
-"""Tests of the network itself: each function by its contract, and that it learns."""
+"""Tests of the network: every formula, every rule of the training, and the interface."""
 
 import inspect
 import math
-import os
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -20,7 +18,6 @@ from neural_network import (
     Network,
     backpropagation,
     compute_error,
-    default_epochs,
     forward_propagation,
     initialize_weights_and_biases,
     predict,
@@ -28,128 +25,86 @@ from neural_network import (
     train,
 )
 
-MNIST_DIR = os.environ.get("MNIST_DIR")  # before any fixture changes it
-HAS_FULL_MNIST = MNIST_DIR is not None and any(
-    (Path(MNIST_DIR) / name).exists()
-    for name in ("train-images-idx3-ubyte", "train-images-idx3-ubyte.gz")
-)
+Sample = tuple[Array, Array, Array, Array]
 
 
-@pytest.fixture(scope="module")
-def sample() -> tuple[Array, Array, Array, Array]:
-    """Read the bundled sample: training images and labels, test images and labels."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(import_data, "SHA256", import_data.SAMPLE_SHA256)
-        patch.setenv("MNIST_DIR", str(import_data.SAMPLE_FOLDER))
-        patch.delenv("MNIST_MIRROR", raising=False)
-        return (*import_data.get_data("train"), *import_data.get_data("test"))
-
-
-@pytest.fixture(scope="module")
-def trained(sample: tuple[Array, Array, Array, Array]) -> Network:
-    """Train on the bundled sample as the program does."""
-    return train(sample[0], sample[1], seed=0)
-
-
-def small_network(dtype: Any = np.float64, seed: int = 1) -> Network:
-    """Make a 6-5-3 network of moderate random weights."""
-    random = np.random.default_rng(seed)
+def small_network(dtype: Any = np.float64) -> Network:
+    """Return a 6-5-3 network of moderate random weights."""
+    rng = np.random.default_rng(1)
     shapes = ((6, 5), (5, 3), (5,), (3,))
-    return tuple(random.normal(size=shape).astype(dtype) for shape in shapes)  # type: ignore[return-value]
+    return tuple(rng.normal(size=shape).astype(dtype) for shape in shapes)  # type: ignore[return-value]
 
 
 def small_batch(size: int | None, dtype: Any = np.float64) -> tuple[Array, Array]:
-    """Make images of 6 pixels and their one-hot labels: a batch, or one image if size is None."""
-    random = np.random.default_rng(2)
-    img = random.random((size or 1, 6)).astype(dtype)
-    label = np.eye(3, dtype=dtype)[random.integers(0, 3, size or 1)]
+    """Return images of 6 pixels and their labels: a batch, or one image if the size is None."""
+    rng = np.random.default_rng(2)
+    img = rng.random((size or 1, 6)).astype(dtype)
+    label = np.eye(3, dtype=dtype)[rng.integers(0, 3, size or 1)]
     return (img, label) if size else (img[0], label[0])
 
 
-def step(img: Array, label: Array, network: Network, **settings: float) -> None:
-    """Propagate forward and take one step of backpropagation."""
-    hidden_layer_output, output_layer_output = forward_propagation(img, *network)
-    backpropagation(
-        img,
-        label,
-        hidden_layer_output,
-        output_layer_output,
-        network[1],
-        network[3],
-        network[2],
-        network[0],
-        **settings,
-    )
+def plain_forward(pixels: Array, network: Network) -> tuple[list[float], list[float]]:
+    """Compute the activations of both layers in plain Python, one number at a time."""
+
+    def layer(inputs: Any, weights: Array, biases: Array) -> list[float]:
+        return [
+            1 / (1 + math.exp(-bias - sum(x * w for x, w in zip(inputs, column, strict=True))))
+            for column, bias in zip(weights.T, biases, strict=True)
+        ]
+
+    hidden = layer(pixels, network[0], network[2])
+    return hidden, layer(hidden, network[1], network[3])
 
 
 def cross_entropy(img: Array, label: Array, network: Network) -> float:
-    """Compute the mean cross-entropy in plain Python, one number at a time."""
-    weights_input_to_hidden, weights_hidden_to_output, biases_hidden, biases_output = network
+    """Compute the mean cross-entropy of one image or a batch in plain Python."""
+    img, label = np.atleast_2d(img), np.atleast_2d(label)
     total = 0.0
-    for pixels, wanted in zip(np.atleast_2d(img), np.atleast_2d(label), strict=True):
-        hidden = [
-            1 / (1 + math.exp(-bias - sum(p * w for p, w in zip(pixels, weights, strict=True))))
-            for bias, weights in zip(biases_hidden, weights_input_to_hidden.T, strict=True)
-        ]
-        for bias, weights, y in zip(biases_output, weights_hidden_to_output.T, wanted, strict=True):
-            z = bias + sum(h * w for h, w in zip(hidden, weights, strict=True))
-            o = 1 / (1 + math.exp(-z))
+    for pixels, wanted in zip(img, label, strict=True):
+        for o, y in zip(plain_forward(pixels, network)[1], wanted, strict=True):
             total -= y * math.log(o) + (1 - y) * math.log(1 - o)
-    return total / len(np.atleast_2d(img))
+    return total / len(img)
 
 
-class TestInterface:
-    """The names and the order of the parameters are fixed."""
-
-    @pytest.mark.parametrize(
-        ("function", "parameters"),
-        [
-            (initialize_weights_and_biases, []),
-            (sigmoid, ["x"]),
-            (
-                forward_propagation,
-                [
-                    "img",
-                    "weights_input_to_hidden",
-                    "weights_hidden_to_output",
-                    "biases_hidden",
-                    "biases_output",
-                ],
-            ),
-            (compute_error, ["output", "label"]),
-            (
-                backpropagation,
-                [
-                    "img",
-                    "label",
-                    "hidden_layer_output",
-                    "output_layer_output",
-                    "weights_hidden_to_output",
-                    "biases_output",
-                    "biases_hidden",
-                    "weights_input_to_hidden",
-                ],
-            ),
-            (train, ["images", "labels"]),
-            (
-                predict,
-                [
-                    "img",
-                    "weights_input_to_hidden",
-                    "weights_hidden_to_output",
-                    "biases_hidden",
-                    "biases_output",
-                ],
-            ),
-            (import_data.get_data, ["split"]),
-        ],
+def step(img: Array, label: Array, network: Network, learning_rate: float = 0.5) -> None:
+    """Propagate forward and take one step of backpropagation."""
+    weights_input_to_hidden, weights_hidden_to_output, biases_hidden, biases_output = network
+    backpropagation(
+        img,
+        label,
+        *forward_propagation(img, *network),
+        weights_hidden_to_output,
+        biases_output,
+        biases_hidden,
+        weights_input_to_hidden,
+        learning_rate=learning_rate,
     )
-    def test_positional_parameters(
-        self, function: Callable[..., Any], parameters: list[str]
-    ) -> None:
-        found = inspect.signature(function).parameters.values()
-        assert [p.name for p in found if p.kind is not p.KEYWORD_ONLY] == parameters
-        assert all(p.default is not p.empty for p in found if p.kind is p.KEYWORD_ONLY)
+
+
+NETWORK = "weights_input_to_hidden weights_hidden_to_output biases_hidden biases_output"
+
+
+@pytest.mark.parametrize(
+    ("function", "parameters"),
+    [
+        (import_data.get_data, "split"),
+        (initialize_weights_and_biases, ""),
+        (sigmoid, "x"),
+        (forward_propagation, f"img {NETWORK}"),
+        (compute_error, "output label"),
+        (
+            backpropagation,
+            "img label hidden_layer_output output_layer_output "
+            "weights_hidden_to_output biases_output biases_hidden weights_input_to_hidden",
+        ),
+        (train, "images labels"),
+        (predict, f"img {NETWORK}"),
+    ],
+)
+def test_interface(function: Callable[..., Any], parameters: str) -> None:
+    found = inspect.signature(function).parameters.values()
+    assert [p.name for p in found if p.kind is not p.KEYWORD_ONLY] == parameters.split()
+    assert all(p.default is not p.empty for p in found if p.kind is p.KEYWORD_ONLY)
 
 
 class TestInitializeWeightsAndBiases:
@@ -158,32 +113,22 @@ class TestInitializeWeightsAndBiases:
         assert [array.shape for array in network] == [(784, 7), (7, 10), (7,), (10,)]
         assert {array.dtype for array in network} == {np.dtype(np.float32)}
 
-    def test_default_size(self) -> None:
-        assert initialize_weights_and_biases()[2].shape == (neural_network.HIDDEN_NODES,)
-
-    def test_same_seed_same_network(self) -> None:
-        first, again = (initialize_weights_and_biases(seed=3) for _ in range(2))
-        generator = initialize_weights_and_biases(seed=np.random.default_rng(3))
-        for one, two, three in zip(first, again, generator, strict=True):
-            assert np.array_equal(one, two)
-            assert np.array_equal(one, three)
-
-    def test_another_seed_or_none_another_network(self) -> None:
-        networks = [initialize_weights_and_biases(seed=seed) for seed in (3, 4, None, None)]
+    def test_only_the_same_seed_gives_the_same_weights(self) -> None:
+        seeds = (3, np.random.default_rng(3), 4, None, None)
+        networks = [initialize_weights_and_biases(seed=seed) for seed in seeds]
         for layer in (0, 1):
-            assert len({network[layer].tobytes() for network in networks}) == 4
+            same, again, *others = (network[layer].tobytes() for network in networks)
+            assert same == again
+            assert len({same, *others}) == 4
 
-    def test_sums_over_a_layer_are_moderate(self) -> None:
-        weights_input_to_hidden, weights_hidden_to_output, *_ = initialize_weights_and_biases(
-            seed=0
+    def test_weighted_inputs_have_a_standard_deviation_of_1_around_the_bias(self) -> None:
+        weights_input_to_hidden, weights_hidden_to_output, *biases = initialize_weights_and_biases(
+            hidden_nodes=500, seed=0
         )
         for weights in (weights_input_to_hidden, weights_hidden_to_output):
-            assert np.sqrt((weights**2).sum(axis=0)).mean() == pytest.approx(1, abs=0.1)
-
-    @pytest.mark.parametrize("hidden_nodes", [0, -1])
-    def test_no_hidden_nodes(self, hidden_nodes: int) -> None:
-        with pytest.raises(ValueError, match="hidden_nodes is"):
-            initialize_weights_and_biases(hidden_nodes=hidden_nodes)
+            assert weights.std() * math.sqrt(len(weights)) == pytest.approx(1, abs=0.03)
+            assert weights.mean() == pytest.approx(0, abs=0.003)
+        assert set(np.concatenate(biases)) == {-2}
 
 
 class TestSigmoid:
@@ -191,386 +136,239 @@ class TestSigmoid:
     def test_agrees_with_the_formula(self, x: float) -> None:
         assert sigmoid(np.array([x]))[0] == pytest.approx(1 / (1 + math.exp(-x)), abs=1e-15)
 
-    @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
-    def test_extremes_neither_overflow_nor_warn(self, dtype: type) -> None:
-        largest = np.finfo(dtype).max
-        smallest = np.finfo(dtype).smallest_subnormal
+    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+    def test_no_finite_number_overflows_or_warns(self, dtype: type) -> None:
+        largest, smallest = np.finfo(dtype).max, np.finfo(dtype).smallest_subnormal
         with np.errstate(over="raise", invalid="raise", divide="raise"):
-            result = sigmoid(
-                np.array([-largest, -100, -smallest, 0, smallest, 100, largest], dtype)
-            )
-        assert result.tolist() == [0, pytest.approx(0, abs=1e-7), 0.5, 0.5, 0.5, 1, 1]
+            result = sigmoid(np.array([-largest, -smallest, 0, smallest, largest], dtype))
+        assert result.tolist() == [0, 0.5, 0.5, 0.5, 1]
 
-    @given(
-        npst.arrays(
-            npst.floating_dtypes(endianness="="), npst.array_shapes(), elements={"allow_nan": False}
-        )
-    )
-    def test_keeps_shape_and_dtype_and_range(self, x: Array) -> None:
-        before = x.copy()
+    @given(npst.arrays(npst.floating_dtypes(sizes=(32, 64), endianness="="), npst.array_shapes()))
+    def test_keeps_shape_and_dtype_and_what_is_not_a_number(self, x: Array) -> None:
         result = sigmoid(x)
         assert (result.shape, result.dtype) == (x.shape, x.dtype)
-        assert ((result >= 0) & (result <= 1)).all()
-        assert np.array_equal(x, before)
-
-    def test_not_a_number_stays_so(self) -> None:
-        assert np.isnan(sigmoid(np.array([np.nan]))).all()
-
-    def test_integers_and_single_numbers(self) -> None:
-        assert sigmoid(np.array([0, 1000])).tolist() == [0.5, 1.0]
-        assert float(sigmoid(0.0)) == 0.5
+        assert np.array_equal(np.isnan(result), np.isnan(x))
 
 
 class TestForwardPropagation:
-    def test_agrees_with_sums_by_hand(self) -> None:
-        network = (
-            np.array([[1.0], [-2.0]]),
-            np.array([[3.0, 0.5]]),
-            np.array([0.25]),
-            np.array([-1.0, 1.0]),
-        )
-        hidden, output = forward_propagation(np.array([0.5, 0.125]), *network)
-        h = 1 / (1 + math.exp(-(0.5 * 1 - 0.125 * 2 + 0.25)))
-        assert hidden == pytest.approx([h])
-        assert output == pytest.approx(
-            [1 / (1 + math.exp(1 - 3 * h)), 1 / (1 + math.exp(-1 - h / 2))]
-        )
-
-    def test_a_batch_is_its_images(self) -> None:
-        network = small_network()
-        img, _ = small_batch(4)
-        hidden, output = forward_propagation(img, *network)
-        assert (hidden.shape, output.shape) == ((4, 5), (4, 3))
-        for index in range(4):
-            one_hidden, one_output = forward_propagation(img[index], *network)
-            assert (one_hidden.shape, one_output.shape) == ((5,), (3,))
-            assert one_hidden == pytest.approx(hidden[index])
-            assert one_output == pytest.approx(output[index])
-
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-    def test_dtype_follows(self, dtype: type) -> None:
-        results = forward_propagation(small_batch(2, dtype)[0], *small_network(dtype))
-        assert [result.dtype for result in results] == [dtype, dtype]
+    def test_agrees_with_plain_python_for_one_image_and_for_a_batch(self, dtype: type) -> None:
+        network = small_network(dtype)
+        img, _ = small_batch(4, dtype)
+        batch = forward_propagation(img, *network)
+        assert [output.shape for output in batch] == [(4, 5), (4, 3)]
+        assert {output.dtype for output in batch} == {np.dtype(dtype)}
+        for index, pixels in enumerate(img):
+            one = forward_propagation(pixels, *network)
+            for plain, of_one, of_batch in zip(
+                plain_forward(pixels, network), one, batch, strict=True
+            ):
+                assert of_one == pytest.approx(plain, rel=1e-5)
+                assert of_batch[index] == pytest.approx(plain, rel=1e-5)
 
-    def test_read_only_and_non_contiguous_images(self) -> None:
+    def test_a_wrong_number_of_pixels_is_a_value_error(self) -> None:
+        with pytest.raises(ValueError, match="6"):
+            forward_propagation(np.zeros((2, 7)), *small_network())
+
+
+class TestPredict:
+    def test_is_the_digit_with_the_highest_output(self) -> None:
         network = small_network()
-        img, _ = small_batch(4)
-        spread = np.repeat(img, 2, axis=1)[:, ::2]
-        spread.flags.writeable = False
-        for one, two in zip(
-            forward_propagation(img, *network), forward_propagation(spread, *network), strict=True
-        ):
-            assert one == pytest.approx(two)
-
-    @pytest.mark.parametrize(
-        ("img", "message"),
-        [
-            (np.zeros(5), r"img has shape \(5,\), wanted \(6,\) or \(N, 6\)"),
-            (np.zeros((2, 7)), r"img has shape \(2, 7\)"),
-            (np.zeros((0, 6)), r"img has shape \(0, 6\)"),
-            (np.zeros((1, 1, 6)), r"img has shape \(1, 1, 6\)"),
-            (np.float64(1), r"img has shape \(\)"),
-            (np.zeros(6, np.uint8), "img .* finite floats .*uint8"),
-            (np.full((2, 6), np.nan), "img .* finite floats"),
-            (np.array([0, 0, 0, 0, 0, np.inf]), "img .* finite floats"),
-            (np.array([0, -np.inf, 0, 0, 0, 0]), "img .* finite floats"),
-        ],
-    )
-    def test_unfit_images(self, img: Array, message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            forward_propagation(img, *small_network())
-
-    @pytest.mark.parametrize(
-        ("position", "unfit", "message"),
-        [
-            (0, np.zeros((6, 4)), r"weights_input_to_hidden has shape \(6, 4\), wanted \(6, 5\)"),
-            (0, np.zeros(6), r"weights_input_to_hidden has shape \(6,\)"),
-            (1, np.zeros((4, 3)), r"weights_hidden_to_output has shape \(4, 3\), wanted \(5, 3\)"),
-            (1, np.zeros((5, 2)), r"weights_hidden_to_output has shape \(5, 2\), wanted \(5, 3\)"),
-            (2, np.zeros((5, 1)), r"biases_hidden has shape \(5, 1\), wanted \(5,\)"),
-            (3, np.zeros((3, 1)), r"biases_output has shape \(3, 1\), wanted \(3,\)"),
-        ],
-    )
-    def test_networks_that_do_not_fit_together(
-        self, position: int, unfit: Array, message: str
-    ) -> None:
-        network = list(small_network())
-        network[position] = unfit
-        with pytest.raises(ValueError, match=message):
-            forward_propagation(np.zeros(6), *network)
+        img = small_batch(20)[0] * 10 - 5
+        digits = predict(img, *network)
+        assert isinstance(digits, np.ndarray)
+        assert digits.dtype.kind == "i"
+        assert len(set(digits.tolist())) > 1
+        for pixels, digit in zip(img, digits, strict=True):
+            _, outputs = plain_forward(pixels, network)
+            assert outputs[digit] == max(outputs)
+            assert predict(pixels, *network) == digit
+            assert type(predict(pixels, *network)) is int
 
 
 class TestComputeError:
     def test_is_the_mean_of_the_squares(self) -> None:
-        error = compute_error(np.array([0.5, 0.25], np.float32), np.array([1, 0]))
-        assert type(error) is float
-        assert error == (0.25 + 0.0625) / 2
-        assert (
-            compute_error(np.array([[0.5, 0.25], [1, 0]]), np.array([[1, 0], [1, 0]])) == error / 2
-        )
+        output, label = np.array([0.5, 0.25], np.float32), np.array([1, 0])
+        assert type(compute_error(output, label)) is float
+        assert compute_error(output, label) == (0.25 + 0.0625) / 2
+        assert compute_error(np.stack([output, label]), np.stack([label, label])) == 0.3125 / 4
+        assert math.isnan(compute_error(np.array([np.nan, 0]), label))
 
-    def test_unsigned_integers_do_not_wrap_around(self) -> None:
-        assert compute_error(np.array([0], np.uint8), np.array([1], np.uint8)) == 1
-
-    @pytest.mark.parametrize(
-        ("output", "label", "message"),
-        [
-            (np.zeros(10), np.zeros(9), r"label has shape \(9,\), wanted \(10,\)"),
-            (np.zeros((2, 10)), np.zeros(10), r"label has shape \(10,\), wanted \(2, 10\)"),
-            (np.zeros((0, 10)), np.zeros((0, 10)), r"output has shape \(0, 10\)"),
-            (np.array([np.nan]), np.zeros(1), "not finite"),
-            (np.zeros(1), np.array([np.inf]), "not finite"),
-        ],
-    )
-    def test_unfit_arguments(self, output: Array, label: Array, message: str) -> None:
-        with pytest.raises(ValueError, match=message):
-            compute_error(output, label)
+    def test_another_shape_is_a_value_error(self) -> None:
+        with pytest.raises(ValueError, match="shape"):
+            compute_error(np.zeros((2, 10)), np.zeros(10))
 
 
 class TestBackpropagation:
     @pytest.mark.parametrize("size", [None, 1, 4])
-    def test_step_is_the_gradient_by_central_differences(self, size: int | None) -> None:
+    def test_the_step_is_the_gradient_by_central_differences(self, size: int | None) -> None:
         img, label = small_batch(size)
         network = small_network()
         changed = tuple(array.copy() for array in network)
-        step(img, label, changed, learning_rate=0.5)
+        step(img, label, changed, learning_rate=0.3)
         for array, changed_array in zip(network, changed, strict=True):
             for position in np.ndindex(array.shape):
+                kept = array[position]
                 errors = []
                 for difference in (1e-5, -1e-5):
-                    kept = array[position]
-                    array[position] += difference
+                    array[position] = kept + difference
                     errors.append(cross_entropy(img, label, network))
-                    array[position] = kept
+                array[position] = kept
                 gradient = (errors[0] - errors[1]) / 2e-5
-                step_taken = changed_array[position] - array[position]
-                assert step_taken == pytest.approx(-0.5 * gradient, rel=1e-6, abs=1e-9)
+                taken = changed_array[position] - kept
+                assert taken == pytest.approx(-0.3 * gradient, rel=1e-6, abs=1e-9)
 
     @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-    def test_changes_the_arrays_in_place_and_keeps_their_dtype(self, dtype: type) -> None:
+    def test_changes_the_network_in_place_and_nothing_else(self, dtype: type) -> None:
         img, label = small_batch(4, dtype)
         network = small_network(dtype)
-        before = [array.copy() for array in network]
-        step(img, label, network)
-        for array, old in zip(network, before, strict=True):
-            assert array.dtype == dtype
-            assert (array != old).all()
-
-    def test_a_learning_rate_of_numpy_does_not_make_all_float64(self) -> None:
-        img, label = np.full((10, 784), 0.1, np.float32), np.eye(10, dtype=np.float32)
-        one, two = (initialize_weights_and_biases(hidden_nodes=5, seed=0) for _ in range(2))
-        step(img, label, one, learning_rate=0.3)
-        step(img, label, two, learning_rate=np.float64(0.3))
-        assert all(np.array_equal(a, b) for a, b in zip(one, two, strict=True))
-
-    @pytest.mark.parametrize("images", [slice(1), slice(64)])
-    def test_one_step_lowers_the_error(
-        self, sample: tuple[Array, Array, Array, Array], images: slice
-    ) -> None:
-        img, label = sample[0][images], sample[1][images]
-        network = initialize_weights_and_biases(seed=0)
-        before = compute_error(forward_propagation(img, *network)[1], label)
-        step(img, label, network)
-        assert compute_error(forward_propagation(img, *network)[1], label) < before
-
-    def test_leaves_its_other_arguments_alone(self) -> None:
-        img, label = small_batch(4)
-        img.flags.writeable = label.flags.writeable = False
-        network = small_network()
         outputs = forward_propagation(img, *network)
-        before = [output.copy() for output in outputs]
-        for output in outputs:
-            output.flags.writeable = False
-        backpropagation(img, label, *outputs, network[1], network[3], network[2], network[0])
-        assert all(np.array_equal(a, b) for a, b in zip(outputs, before, strict=True))
-
-    def test_labels_that_are_not_one_hot_are_wanted_outputs_like_others(self) -> None:
-        img, _ = small_batch(2)
-        label = np.array([[0.2, 0.5, 0.9], [0, 0, 0]])
-        network = small_network()
-        before = cross_entropy(img, label, network)
-        step(img, label, network, learning_rate=0.1)
-        assert cross_entropy(img, label, network) < before
-
-    @pytest.mark.parametrize(
-        ("name", "unfit", "message"),
-        [
-            ("img", np.zeros((4, 5)), r"img has shape \(4, 5\), wanted"),
-            ("img", np.zeros((0, 6)), r"img has shape \(0, 6\)"),
-            ("img", np.zeros((4, 6), np.int64), "img .* finite floats"),
-            ("img", np.full((4, 6), np.nan), "img .* finite floats"),
-            ("label", np.zeros((4, 2)), r"label has shape \(4, 2\), wanted \(4, 3\)"),
-            ("label", np.zeros(3), r"label has shape \(3,\), wanted \(4, 3\)"),
-            ("label", np.full((4, 3), 1.5), "label has values"),
-            ("label", np.full((4, 3), -1), "label has values"),
-            ("label", np.full((4, 3), np.nan), "label has values"),
-            ("hidden_layer_output", np.zeros((4, 4)), r"hidden_layer_output has shape \(4, 4\)"),
-            ("hidden_layer_output", np.full((4, 5), np.nan), "not finite"),
-            ("output_layer_output", np.zeros((3, 3)), r"output_layer_output has shape \(3, 3\)"),
-            ("output_layer_output", np.full((4, 3), np.inf), "not finite"),
-            ("weights_input_to_hidden", np.zeros((6, 4)), "weights_input_to_hidden has shape"),
-            ("weights_input_to_hidden", np.zeros((6, 5), int), "writable arrays of floats"),
-            ("weights_hidden_to_output", np.zeros((4, 3)), "weights_hidden_to_output has shape"),
-            ("weights_hidden_to_output", np.full((5, 3), np.nan), "not finite"),
-            ("biases_hidden", np.zeros(4), "has shape"),
-            ("biases_output", np.zeros((3, 3)), "has shape"),
-            ("biases_output", np.zeros(3, int), "writable arrays of floats"),
-            ("learning_rate", math.nan, "learning_rate is nan"),
-            ("learning_rate", math.inf, "learning_rate is inf"),
-        ],
-    )
-    @pytest.mark.filterwarnings("ignore:invalid value")  # NumPy's own, of infinity times zero
-    def test_unfit_arguments_change_nothing(self, name: str, unfit: Any, message: str) -> None:
-        img, label = small_batch(4)
-        network = small_network()
-        arguments: dict[str, Any] = dict(zip(inspect.signature(backpropagation).parameters, [
-            img, label, *forward_propagation(img, *network),
-            network[1], network[3], network[2], network[0],
-        ], strict=False))  # fmt: skip
-        arguments[name] = unfit
-        before = {key: np.copy(value) for key, value in arguments.items()}
-        with pytest.raises(ValueError, match=message):
-            backpropagation(**arguments)
-        for key, value in arguments.items():
-            assert np.array_equal(value, before[key], equal_nan=True), key
-
-    @pytest.mark.parametrize("position", range(4))
-    def test_a_read_only_array_leaves_the_others_unchanged(self, position: int) -> None:
-        img, label = small_batch(4)
-        network = small_network()
-        network[position].flags.writeable = False
+        for array in (img, label, *outputs):
+            array.flags.writeable = False
         before = [array.copy() for array in network]
-        with pytest.raises(ValueError, match="writable"):
-            step(img, label, network)
-        assert all(np.array_equal(a, b) for a, b in zip(network, before, strict=True))
+        backpropagation(img, label, *outputs, network[1], network[3], network[2], network[0])
+        assert {array.dtype for array in network} == {np.dtype(dtype)}
+        assert all((array != old).all() for array, old in zip(network, before, strict=True))
+
+    @pytest.mark.parametrize("shape", [(3,), (4, 1), (1, 3)])
+    def test_labels_of_another_shape_change_nothing(self, shape: tuple[int, ...]) -> None:
+        network = small_network()
+        with pytest.raises(ValueError, match="shape"):
+            step(small_batch(4)[0], np.ones(shape), network)
+        assert all(map(np.array_equal, network, small_network()))
+
+
+class Step(NamedTuple):
+    """What `train` did in one step."""
+
+    rows: list[int]  # the images of the batch
+    shift: int
+    pixels: Array
+    outputs: Array
+    learning_rate: float
+
+
+MARKER = 4 * 28  # a pixel that no digit reaches, and that stays in sight when it is shifted
+
+
+@pytest.fixture
+def marked(sample: Sample) -> tuple[Array, Array]:
+    """Return 900 images of the sample with a pixel that tells which image it is, and the labels."""
+    images, labels, *_ = sample
+    images = images[:900].copy()
+    images[:, MARKER] = np.arange(100, 1000) / 1000
+    return images, labels[:900]
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[Step]:
+    """Return a list to which `train` adds its steps on marked images."""
+    steps: list[Step] = []
+
+    def recorded(img: Array, *arguments: Array, learning_rate: float) -> None:
+        pixels = img * 0.3081 + 0.1307
+        in_sight = {shift: pixels[:, MARKER - 84 - shift] for shift in (0, -1, 1, -28, 28)}
+        ((shift, marks),) = [found for found in in_sight.items() if found[1].max() > 0.05]
+        rows = np.rint(marks * 1000).astype(int) - 100
+        steps.append(Step(rows.tolist(), shift, pixels, arguments[2].copy(), learning_rate))
+        backpropagation(img, *arguments, learning_rate=learning_rate)
+
+    monkeypatch.setattr(neural_network, "backpropagation", recorded)
+    return steps
 
 
 class TestTrain:
     def test_learns_to_read_digits_it_has_never_seen(
-        self, sample: tuple[Array, Array, Array, Array], trained: Network
+        self, sample: Sample, trained: Network
     ) -> None:
         _, _, test_images, test_labels = sample
         assert (predict(test_images, *trained) == test_labels.argmax(axis=1)).mean() >= 0.96
 
-    @pytest.mark.skipif(not HAS_FULL_MNIST, reason="MNIST_DIR does not name a folder with MNIST")
-    def test_full_mnist(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("MNIST_DIR", str(MNIST_DIR))
-        monkeypatch.setattr(import_data, "MIRRORS", ())
-        network = train(*import_data.get_data("train"), seed=0)
-        test_images, test_labels = import_data.get_data("test")
-        assert len(test_images) == 10_000
-        assert (predict(test_images, *network) == test_labels.argmax(axis=1)).mean() >= 0.985
-
-    def test_same_seed_same_network_bit_for_bit(
-        self, sample: tuple[Array, Array, Array, Array], trained: Network
+    def test_an_image_is_left_out_once_its_latest_outputs_are_near_its_label(
+        self, marked: tuple[Array, Array], steps: list[Step]
     ) -> None:
-        again = train(sample[0], sample[1], seed=0)
-        assert all(np.array_equal(a, b) for a, b in zip(trained, again, strict=True))
-        other = train(sample[0][:100], sample[1][:100], seed=1, epochs=1)
-        another = train(sample[0][:100], sample[1][:100], seed=2, epochs=1)
-        assert not any(np.array_equal(a, b) for a, b in zip(other, another, strict=True))
+        images, labels = marked
+        reports: list[tuple[int, ...]] = []
+        latest = np.zeros((900, 10), np.float32)
 
-    def test_returns_the_arrays_in_the_order_of_initialize(self, trained: Network) -> None:
-        for array, initial in zip(trained, initialize_weights_and_biases(), strict=True):
-            assert (array.shape, array.dtype) == (initial.shape, initial.dtype)
+        def report(*numbers_and_outputs: Any) -> None:
+            *numbers, outputs = numbers_and_outputs
+            reports.append(tuple(numbers))
+            latest[steps[-1].rows] = steps[-1].outputs
+            assert np.array_equal(outputs, latest)
 
-    def test_size_of_the_hidden_layer(self, sample: tuple[Array, Array, Array, Array]) -> None:
-        network = train(sample[0][:70], sample[1][:70], hidden_nodes=5, epochs=1)
-        assert [array.shape for array in network] == [(784, 5), (5, 10), (5,), (10,)]
+        train(images, labels, epochs=6, seed=0, report=report)
+        latest[:] = 0
+        for epoch in range(1, 7):
+            expected = np.flatnonzero(np.abs(latest - labels).max(axis=1) > 0.5 / 6)
+            taken = [
+                step for step, numbers in zip(steps, reports, strict=True) if numbers[0] == epoch
+            ]
+            rows = [row for step in taken for row in step.rows]
+            assert rows != sorted(rows)
+            assert sorted(rows) == expected.tolist()
+            assert [len(step.rows) for step in taken[:-1]] == [64] * (len(taken) - 1)
+            done = np.cumsum([len(step.rows) for step in taken])
+            assert [n for n in reports if n[0] == epoch] == [(epoch, 6, d, len(rows)) for d in done]
+            for step in taken:
+                latest[step.rows] = step.outputs
+        assert 100 < len(rows) < 800
 
-    @pytest.mark.parametrize("count", [1, 31, 32, 33])
-    def test_any_number_of_images(
-        self, sample: tuple[Array, Array, Array, Array], count: int
+    def test_the_learning_rate_decays_linearly_to_0(
+        self, marked: tuple[Array, Array], steps: list[Step]
     ) -> None:
-        images, labels = sample[0][:count], sample[1][:count]
-        network = train(images, labels, seed=0, epochs=30, hidden_nodes=20)
-        untrained = initialize_weights_and_biases(seed=0, hidden_nodes=20)
-        assert compute_error(forward_propagation(images, *network)[1], labels) < compute_error(
-            forward_propagation(images, *untrained)[1], labels
-        )
+        train(marked[0][:128], marked[1][:128], epochs=2, learning_rate=0.8)
+        assert [step.learning_rate for step in steps] == pytest.approx([0.8, 0.6, 0.4, 0.2])
 
-    @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-    def test_images_of_any_layout_are_left_alone(
-        self, sample: tuple[Array, Array, Array, Array], dtype: Any
+    def test_each_batch_is_shifted_by_up_to_a_pixel_at_random(
+        self, marked: tuple[Array, Array], steps: list[Step], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        images = np.asfortranarray(sample[0][:100].astype(dtype))
-        images.flags.writeable = False
-        network = train(images, sample[1][:100], seed=0, epochs=2)
-        same = train(sample[0][:100], sample[1][:100], seed=0, epochs=2)
-        assert {array.dtype for array in network} == {np.dtype(np.float32)}
-        for one, two in zip(network, same, strict=True):
-            assert one == pytest.approx(two, abs=1e-3)
+        monkeypatch.setattr(neural_network, "BATCH_SIZE", 3)
+        train(*marked, epochs=1)
+        for step in steps:
+            wanted = marked[0][step.rows, 84 + step.shift : 700 + step.shift]
+            assert step.pixels == pytest.approx(wanted, abs=1e-5)
+        shifts = [step.shift for step in steps]
+        for shift in (0, -1, 1, -28, 28):
+            assert 0.1 < shifts.count(shift) / len(shifts) < 0.3
 
-    def test_the_first_step_is_longest_and_the_last_shortest(
-        self, sample: tuple[Array, Array, Array, Array], monkeypatch: pytest.MonkeyPatch
+    def test_what_is_returned_takes_pixels_as_they_are_and_ignores_the_margin(
+        self, sample: Sample
     ) -> None:
-        rates = []
-
-        def recorded(*arguments: Array, learning_rate: float) -> None:
-            rates.append(learning_rate)
-            backpropagation(*arguments, learning_rate=learning_rate)
-
-        monkeypatch.setattr(neural_network, "backpropagation", recorded)
-        train(sample[0][:64], sample[1][:64], epochs=2, learning_rate=1.0)
-        assert rates == [1.0, 0.75, 0.5, 0.25]
-
-    def test_every_batch_is_shifted_by_up_to_a_pixel(
-        self, sample: tuple[Array, Array, Array, Array], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        image = sample[0][0].reshape(28, 28)
-        seen = set()
-
-        def recorded(img: Array, *network: Array) -> tuple[Array, Array]:
-            middle = np.rint((img[0] * 0.3081 + 0.1307) * 255).reshape(-1, 28)
-            for down in (-1, 0, 1):
-                for right in (-1, 0, 1):
-                    moved = np.roll(np.rint(image * 255), (down, right), axis=(0, 1))
-                    if np.array_equal(middle, moved[3:25]):
-                        seen.add((down, right))
-            return forward_propagation(img, *network)
-
-        monkeypatch.setattr(neural_network, "forward_propagation", recorded)
-        train(sample[0][:1], sample[1][:1], epochs=100, hidden_nodes=2, seed=0)
-        assert seen == {(0, 0), (0, 1), (0, -1), (1, 0), (-1, 0)}
-
-    def test_reports_after_each_batch(self, sample: tuple[Array, Array, Array, Array]) -> None:
-        reports: list[tuple[int, int, Array, Array]] = []
-
-        def report(epoch: int, epoch_images: int, outputs: Array, labels: Array) -> None:
-            reports.append((epoch, epoch_images, outputs.copy(), labels))
-
-        train(sample[0][:50], sample[1][:50], epochs=2, report=report)
-        assert [(epoch, count, len(outputs)) for epoch, count, outputs, _ in reports] == [
-            (1, 50, 32), (1, 50, 50), (2, 50, 32), (2, 50, 50),
-        ]  # fmt: skip
-        for _, _, outputs, labels in reports:
-            assert outputs.shape == labels.shape
-            assert ((outputs > 0) & (outputs < 1)).all()
-        # Each epoch comes in another order, and has each label once.
-        assert not np.array_equal(reports[1][3], reports[3][3])
-        assert np.array_equal(reports[1][3].sum(axis=0), sample[1][:50].sum(axis=0))
-
-    def test_an_image_that_has_been_learned_is_left_out_from_then_on(
-        self, sample: tuple[Array, Array, Array, Array]
-    ) -> None:
-        epochs: dict[int, tuple[Array, Array]] = {}  # the last report of each
-
-        def report(epoch: int, epoch_images: int, outputs: Array, labels: Array) -> None:
-            epochs[epoch] = outputs.copy(), labels
-            assert len(outputs) <= epoch_images
-
-        train(sample[0][:1000], sample[1][:1000], epochs=6, seed=0, report=report)
-        digits = [labels.argmax(axis=1) for _, labels in epochs.values()]
-        for (outputs, labels), practised, next_practised in zip(
-            epochs.values(), digits, digits[1:], strict=False
+        images, labels = sample[0][:20], sample[1][:20]
+        network = train(images, labels, hidden_nodes=9, seed=0, epochs=1, learning_rate=0)
+        initial = initialize_weights_and_biases(hidden_nodes=9, seed=0)
+        initial[0][:84] = initial[0][700:] = 0
+        standardized = (images - 0.1307) / 0.3081
+        for output, wanted in zip(
+            forward_propagation(images, *network),
+            forward_propagation(standardized, *initial),
+            strict=True,
         ):
-            known = np.isclose(outputs, labels, rtol=0, atol=0.4 / 6).all(axis=1)
-            assert sorted(practised[~known]) == sorted(next_practised)
-        assert 1000 == len(digits[0]) > len(digits[2]) > len(digits[4]) > len(digits[5]) > 50
+            assert output == pytest.approx(wanted, abs=1e-5)
+        assert not network[0][:84].any()
+        assert not network[0][700:].any()
 
-    def test_may_have_learned_everything_before_the_last_epoch(
-        self, sample: tuple[Array, Array, Array, Array]
-    ) -> None:
+    def test_only_the_same_seed_gives_the_same_network_bit_for_bit(self, sample: Sample) -> None:
+        images, labels = sample[0][:200], sample[1][:200]
+        one, same, other = (train(images, labels, seed=seed, epochs=2) for seed in (5, 5, 6))
+        for array, same_array, other_array in zip(one, same, other, strict=True):
+            assert np.array_equal(array, same_array)
+            assert not np.array_equal(array, other_array)
+
+    def test_takes_any_floats_and_leaves_them_alone(self, sample: Sample) -> None:
+        images, labels = sample[0][:70], sample[1][:70]
+        images.flags.writeable = labels.flags.writeable = False
+        expected = train(images, labels, seed=0, epochs=2, hidden_nodes=5)
+        assert [array.shape for array in expected] == [(784, 5), (5, 10), (5,), (10,)]
+        others: Any = (np.asfortranarray(images, np.float64), images.tolist())
+        for other in others:
+            network = train(other, labels.tolist(), seed=0, epochs=2, hidden_nodes=5)
+            for array, wanted in zip(network, expected, strict=True):
+                assert array.dtype == np.float32
+                assert array == pytest.approx(wanted, abs=1e-3)
+
+    def test_may_learn_everything_before_the_last_epoch(self, sample: Sample) -> None:
         images, labels = sample[0][:10], sample[1][:10]
         epochs: list[int] = []
         network = train(
@@ -579,61 +377,40 @@ class TestTrain:
         assert 10 < epochs[-1] < 1000
         assert (predict(images, *network) == labels.argmax(axis=1)).all()
 
+    @pytest.mark.parametrize(("count", "expected"), [(19_999, 30), (20_000, 10)])
+    def test_fewer_images_more_epochs(self, count: int, expected: int) -> None:
+        class FirstReportError(Exception):
+            pass
+
+        def report(_epoch: int, epochs: int, *_: object) -> None:
+            raise FirstReportError(epochs)
+
+        images = np.broadcast_to(np.float32(0), (count, 784))
+        labels = np.broadcast_to(np.eye(10)[0], (count, 10))
+        with pytest.raises(FirstReportError, match=str(expected)):
+            train(images, labels, hidden_nodes=1, report=report)
+
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"images": np.zeros((3, 783))}, r"images has shape \(3, 783\), wanted \(N, 784\)"),
-            ({"images": np.zeros(784)}, r"images has shape \(784,\)"),
-            ({"images": np.zeros((0, 784))}, r"images has shape \(0, 784\)"),
-            ({"images": np.zeros((3, 784), np.uint8)}, "images .* floats from 0 to 1"),
-            ({"images": np.full((3, 784), 255.0)}, "images .* floats from 0 to 1"),
-            ({"images": np.full((3, 784), -0.1)}, "images .* floats from 0 to 1"),
-            ({"images": np.full((3, 784), np.nan)}, "images .* floats from 0 to 1"),
-            ({"labels": np.zeros((2, 10))}, r"labels has shape \(2, 10\), wanted \(3, 10\)"),
-            ({"labels": np.zeros(3, int)}, r"labels has shape \(3,\)"),
-            ({"labels": np.zeros((3, 10))}, "labels has to be one-hot"),
-            ({"labels": np.ones((3, 10))}, "labels has to be one-hot"),
-            ({"labels": np.full((3, 10), 0.1)}, "labels has to be one-hot"),
-            ({"labels": np.full((3, 10), np.nan)}, "labels has to be one-hot"),
-            ({"epochs": 0}, "epochs is 0"),
-            ({"hidden_nodes": 0}, "hidden_nodes is 0"),
-            ({"learning_rate": math.nan}, "learning_rate nan, wanted above 0"),
-            ({"learning_rate": -1.0}, "learning_rate -1.0, wanted above 0"),
+            ({"images": np.zeros((3, 783))}, r"images must have shape \(N, 784\), not \(3, 783\)"),
+            ({"images": np.zeros(784)}, r"images must have shape .*, not \(784,\)"),
+            ({"images": np.zeros((0, 784))}, r"images must have shape .*, not \(0, 784\)"),
+            ({"images": np.zeros((3, 784), np.uint8)}, "images must be a float array, not uint8"),
+            ({"images": np.full((3, 784), 255.0)}, "must be from 0 to 1, but the largest is 255"),
+            ({"images": np.full((3, 784), -0.1)}, "must be from 0 to 1, but the smallest is -0.1"),
+            ({"images": np.full((3, 784), np.nan)}, "images must not contain NaN"),
+            ({"labels": np.eye(10)[:2]}, r"labels must have shape \(3, 10\), not \(2, 10\)"),
+            ({"labels": np.array([5, 0, 4])}, r"labels must have shape \(3, 10\), not \(3,\)"),
+            ({"labels": np.zeros((3, 10))}, "labels must be one-hot"),
+            ({"labels": np.ones((3, 10))}, "labels must be one-hot"),
+            ({"labels": np.eye(10)[:3] * 0.9}, "labels must be one-hot"),
+            ({"labels": np.full((3, 10), np.nan)}, "labels must be one-hot"),
         ],
     )
-    def test_unfit_arguments(self, changes: dict[str, Any], message: str) -> None:
-        arguments: dict[str, Any] = {"images": np.zeros((3, 784)), "labels": np.eye(10)[:3]}
-        with pytest.raises(ValueError, match=message):
-            train(**(arguments | changes))
-
-
-class TestDefaultEpochs:
-    @pytest.mark.parametrize(
-        ("images", "epochs"),
-        [(60_000, 8), (20_000, 8), (19_999, 20), (6_000, 20), (100, 20), (1, 20)],
-    )
-    def test_fewer_images_more_epochs(self, images: int, epochs: int) -> None:
-        assert default_epochs(images) == epochs
-
-
-class TestPredict:
-    def test_one_image_and_a_batch(
-        self, sample: tuple[Array, Array, Array, Array], trained: Network
+    def test_says_what_images_and_labels_must_be(
+        self, changes: dict[str, Array], message: str
     ) -> None:
-        images = sample[2][:20]
-        digits = predict(images, *trained)
-        assert isinstance(digits, np.ndarray)
-        assert digits.dtype.kind == "i"
-        assert digits.tolist() == [predict(image, *trained) for image in images]
-        assert type(predict(images[0], *trained)) is int
-        assert len(set(digits.tolist())) > 5
-
-    def test_is_the_strongest_output(self) -> None:
-        network = small_network()
-        img, _ = small_batch(None)
-        _, output = forward_propagation(img, *network)
-        assert output[predict(img, *network)] == max(output)
-
-    def test_unfit_arguments(self) -> None:
-        with pytest.raises(ValueError, match="img has shape"):
-            predict(np.zeros((0, 6)), *small_network())
+        good: dict[str, Any] = {"images": np.zeros((3, 784)), "labels": np.eye(10)[:3]}
+        with pytest.raises(ValueError, match=message):
+            train(**(good | changes))
