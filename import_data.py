@@ -1,8 +1,8 @@
 """Fetch, check and read MNIST: 70,000 images of handwritten digits.
 
 `get_data` takes the four files from a folder. What that lacks is downloaded, and where there is no
-network, a tenth of MNIST that is bundled with the program has to do. Whatever is used has the
-SHA-256 below, so that no mirror has to be trusted. Importing this module does none of that.
+network, a tenth of MNIST that is bundled with the program has to do. A file from anywhere else must
+have the SHA-256 below, so that no mirror has to be trusted.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
-PATIENCE_SECONDS = 12  # for an answer, shared by the mirrors: a class is waiting
+PATIENCE_SECONDS = 12  # for an answer, shared by the mirrors: the prompt has to come within 15
 SLOWEST_BYTES_PER_SECOND = 20_000  # a slower download is given up
 LARGEST_FILE = 50_000_000  # bytes, compressed or not: no file of MNIST has more
 
@@ -90,7 +90,7 @@ def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.floa
 
 
 def missing_files(folder: Path) -> list[str]:
-    """Return the names of the files of MNIST that a folder lacks, both compressed and not."""
+    """Return the names of the files of MNIST that a folder lacks, be they compressed or not."""
     present = {path.name for path in folder.iterdir()} if folder.exists() else set()
     return [name for name in SHA256 if name not in present and f"{name}.gz" not in present]
 
@@ -115,6 +115,9 @@ def download_missing(folder: Path, own_mirror: str | None) -> bool:
     if own_mirror and not own_mirror.startswith(("http://", "https://")):
         raise DataError(f"MNIST_MIRROR must begin with http:// or https://, not be {own_mirror!r}")
     mirrors = (own_mirror, *MIRRORS) if own_mirror else MIRRORS
+    missing = missing_files(folder)
+    for name in SHA256.keys() - missing:
+        read_file(folder, name)  # a wrong file is worth no download
     print_progress(f"MNIST is not complete in {folder}: downloading what is missing.")
     for mirror in mirrors:
         print_progress(f"Trying {mirror}")
@@ -123,7 +126,9 @@ def download_missing(folder: Path, own_mirror: str | None) -> bool:
             for number, name in enumerate(missing, start=1):
                 url = f"{mirror.rstrip('/')}/{name}.gz"
                 title = f"Downloading {name}.gz ({number} of {len(missing)})"
-                content = uncompressed(download(url, PATIENCE_SECONDS / len(mirrors), title))
+                body = download(url, PATIENCE_SECONDS / len(mirrors), title)
+                print_progress(f"{title}: {len(body) / 1e6:.1f} MB")
+                content = uncompressed(body)
                 if hashlib.sha256(content).hexdigest() != SHA256[name]:
                     raise ConnectionError("it sent something else (a log-in page, perhaps)")
                 store_file(folder, name, content)
@@ -143,17 +148,17 @@ def download(url: str, patience: float, title: str) -> bytes:
     """Return what is at a URL, or raise `ConnectionError`.
 
     No library limits how long the look-up of a name takes, so the request runs in a thread that can
-    be left behind. Two limits bound whatever the server does: one on the bytes, and one on the time
-    that they take, since enough of them have to come in every `patience` seconds.
+    be left behind. Two limits hold, whatever the server does: one on the bytes, and one on the time
+    that they take, as enough of them have to come in each period of `patience` seconds.
     """
     import requests  # here, because it takes 0.1 s and most runs download nothing
 
-    body = bytearray()
-    length = 0
+    body, length, size = bytearray(), 0, 0
+    checked = arrived = time.monotonic()
     failure: BaseException | None = None
 
     def receive() -> None:
-        nonlocal length, failure
+        nonlocal length, arrived, failure
         try:
             with requests.get(
                 url,
@@ -165,38 +170,33 @@ def download(url: str, patience: float, title: str) -> bytes:
                 if response.status_code != 200:
                     raise ConnectionError(f"HTTP status {response.status_code}")
                 length = int(response.headers.get("Content-Length", 0))
-                for piece in response.raw.stream(256):  # small: each comes only when it is full
-                    body.extend(piece)
-                    if len(body) > LARGEST_FILE:
+                for chunk in response.raw.stream(64):  # small: it comes when it is full
+                    body.extend(chunk)
+                    arrived = time.monotonic()
+                    if max(length, len(body)) > LARGEST_FILE:
                         raise ConnectionError("it sends more than any file of MNIST has")
         except Exception as error:  # whatever it is, this mirror has failed
             failure = error
 
     thread = threading.Thread(target=receive, daemon=True)
     thread.start()
-    checked, size = time.monotonic(), 0
     while thread.is_alive():
         thread.join(0.1)
-        if body:
-            total = f" of {length / 1e6:.1f}" if length else ""
-            print_progress(f"{title}: {len(body) / 1e6:.1f}{total} MB", end="")
+        total = f" of {length / 1e6:.1f}" if length else ""
+        print_progress(f"{title}: {len(body) / 1e6:.1f}{total} MB" if body else "", end="")
         if time.monotonic() - checked > patience:
-            received = len(body) - size
-            if received < patience * SLOWEST_BYTES_PER_SECOND:
-                reason = "it is too slow" if received else "it stopped" if body else "no answer"
-                raise ConnectionError(f"{reason}: {received:,} bytes in {patience:.0f} seconds")
+            if len(body) - size < patience * SLOWEST_BYTES_PER_SECOND:
+                silent = time.monotonic() - arrived > patience / 4
+                reason = "no answer" if not body else "it stopped" if silent else "it is too slow"
+                raise ConnectionError(f"{reason} ({len(body):,} bytes)")
             checked, size = time.monotonic(), len(body)
     if failure:
         raise ConnectionError(root_cause(failure))
-    print_progress(f"{title}: {len(body) / 1e6:.1f} MB")
     return bytes(body)
 
 
 def root_cause(error: BaseException) -> str:
-    """Return the message of the error that the libraries have wrapped.
-
-    It may quote the server, so nothing in it may control the terminal.
-    """
+    """Return what the libraries have wrapped, which may quote the server, as harmless text."""
     while error.__context__:
         error = error.__context__
     return "".join(filter(str.isprintable, str(error)))[:100]
@@ -225,19 +225,10 @@ def parse_idx(content: bytes) -> NDArray[np.uint8]:
     each as a big-endian 32-bit number; the items follow (LeCun, Cortes and Burges, The MNIST
     database of handwritten digits, section "File formats").
 
-    Parameters
-    ----------
-    content : bytes
-        The uncompressed file.
-
-    Returns
-    -------
-    uint8 array, read-only, with the dimensions that the header gives
-
     Raises
     ------
     ValueError
-        If `content` is not a complete IDX file of unsigned bytes.
+        If `content` is not a complete, uncompressed IDX file of unsigned bytes.
     """
     if content[:3] != b"\0\0\x08" or len(content) < 4:
         raise ValueError("an IDX file of unsigned bytes must begin with the bytes 0, 0, 8")
@@ -249,7 +240,7 @@ def parse_idx(content: bytes) -> NDArray[np.uint8]:
 
 
 def print_progress(line: str, end: str = "\n") -> None:
-    """Write a line on stderr; one that does not end is live: a terminal draws the next over it."""
+    """Write a line on stderr; one without an end is live: a terminal draws the next over it."""
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
         print(f"\r{line:<79}", end=end, file=sys.stderr, flush=True)
     elif end:

@@ -1,20 +1,15 @@
-"""A neural network that learns to read handwritten digits, written from scratch in NumPy.
-
-    784 pixels -> hidden layer of 288 sigmoids -> output layer of 10 sigmoids, one for each digit
-
-It tells how the network begins, answers, learns from a batch, and is trained; then the program.
-"""
+"""A neural network, 784 pixels - 288 hidden nodes - 10 outputs, that learns to read digits."""
 
 import argparse
+import contextlib
 import itertools
 import os
 import re
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
 
-if __name__ == "__main__":  # matrices as small as ours are multiplied fastest by a single thread
+if __name__ == "__main__":  # before NumPy starts: one thread is best for matrices as small as ours
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")  # on a Mac
 
@@ -24,17 +19,16 @@ from numpy.typing import NDArray
 from import_data import DataError, get_data
 
 HIDDEN_NODES = 288  # more read a little better, but take longer
-BATCH_SIZE = 64  # images for each step: fewer make the steps noisier, more make fewer steps
+BATCH_SIZE = 64  # images per step: smaller batches are noisier, larger ones mean fewer steps
 LEARNING_RATE = 1.0  # of the first step; it decays linearly to 0, so that the weights settle
-TOLERANCE = 0.5  # an image is learned if its outputs are within TOLERANCE / epochs of its label
+TOLERANCE = 0.5  # an image is learned when its outputs are within TOLERANCE / epochs of its label
 MARGIN_ROWS = 3  # rows left out at the top and at the bottom: they hardly hold any ink
-SHIFTS = (0, -1, 1, -28, 28)  # augmentation: none, or by one pixel (a row of an image has 28)
+SHIFTS = (0, -1, 1, -28, 28)  # augmentation: a batch moves by a pixel at most (a row has 28)
 PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081  # mean and standard deviation of all training pixels
 
-Array = NDArray[np.floating[Any]]
+Array = NDArray[np.floating]
 Network = tuple[Array, Array, Array, Array]  # in the order of initialize_weights_and_biases
 ImageSet = tuple[Array, Array]  # images and their labels
-Report = Callable[[int, int, int, int, Array], object]  # what `train` calls after each batch
 
 
 def initialize_weights_and_biases(
@@ -42,9 +36,9 @@ def initialize_weights_and_biases(
 ) -> Network:
     """Return random weights and equal biases: a network that has not learned anything yet.
 
-    Weights have a standard deviation of 1 / sqrt(number of inputs), so that weighted inputs are of
-    size 1 or so, where the sigmoid is steep (LeCun et al., Efficient BackProp, 1998). With biases
-    of -2, nodes begin nearly off, at sigmoid(-2) = 0.12 or so, which makes longer steps safe.
+    Weights have a standard deviation of 1 / sqrt(number of inputs), so that a sum of many inputs is
+    not larger than one of few (LeCun et al., Efficient BackProp, 1998). Biases of -2 let all nodes
+    begin near sigmoid(-2) = 0.12: about right for outputs, and safe with longer steps for others.
 
     Parameters
     ----------
@@ -74,10 +68,10 @@ def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + exp(-x)), from 0 to 1, for each element of a floating-point array.
 
     Without such an activation function two layers could do no more than one: a weighted sum of
-    weighted sums is a weighted sum.
+    weighted sums is a weighted sum. The form with tanh is equal, and cannot overflow.
     """
     tanh: Array = np.tanh(0.5 * x)
-    return 0.5 * (1 + tanh)  # the same, but exp would overflow for large negative x
+    return 0.5 * (1 + tanh)
 
 
 def forward_propagation(
@@ -119,7 +113,7 @@ def predict(
     biases_hidden: Array,
     biases_output: Array,
 ) -> int | NDArray[np.intp]:
-    """Return the digit with the highest score: an int for one image, an integer array for a batch.
+    """Return the digit with the highest output, as an int; for a batch, an array of N integers.
 
     The parameters are those of `forward_propagation`.
     """
@@ -133,10 +127,9 @@ def predict(
 def compute_error(output: Array, label: Array) -> float:
     """Return the mean squared error of outputs of shape (10,) or (N, 10), for people to watch.
 
-    The cross-entropy, by which the network learns (see `backpropagation`), is harder to watch: one
-    output of 0 that should be 1 makes it infinite. Different shapes are a `ValueError`.
+    The cross-entropy (see `backpropagation`) is infinite once an output of 0 should be 1.
     """
-    output, label = np.stack([output, label])  # refuses different shapes, unlike `-`
+    output, label = np.stack([output, label])  # a ValueError if the shapes differ
     return float(np.mean((output - label) ** 2))
 
 
@@ -154,47 +147,47 @@ def backpropagation(
 ) -> None:
     """Take one step down the gradient of the error: change the weights and biases in place.
 
-    For one image, the error E is the cross-entropy of its outputs o and labels y. E itself is never
+    The error E of one image is the cross-entropy of its outputs o and labels y. E itself is never
     computed, only its derivatives (Rumelhart, Hinton and Williams, Learning representations by
-    back-propagating errors, 1986). A delta is dE/dz, for the weighted input z of a node:
+    back-propagating errors, 1986). The delta of a node is dE/dz, for its weighted input z:
 
-        E = -sum(y * log(o) + (1 - y) * log(1 - o)),  o = sigmoid(z),  do/dz = o * (1 - o)
-        delta_output = dE/do * do/dz = (o - y) / (o * (1 - o)) * o * (1 - o) = o - y
+        E = sum over outputs of -y * log(o) - (1 - y) * log(1 - o)
+        dE/do = -y / o + (1 - y) / (1 - o) = (o - y) / (o * (1 - o))
+        do/dz = o * (1 - o), as o = sigmoid(z)
+        delta_output = dE/do * do/dz = o - y
 
-    The activation h of a hidden node acts on E through h * weight, a term in the z of each output:
+    The activation h of a hidden node affects E through h * weight, a term of the z of each output:
 
-        dE/dh = sum over outputs(delta_output * weight),  dh/dz = h * (1 - h)
-        delta_hidden = dE/dh * dh/dz
+        dE/dh = sum over outputs of delta_output * weight
+        delta_hidden = dE/dh * dh/dz = dE/dh * h * (1 - h)
 
-    A weight acts on E through input * weight in a single z, and a bias is itself a term there:
+    A weight affects E through input * weight, a term of a single z; a bias is such a term itself:
 
         dE/dweight = input * delta,  dE/dbias = delta
 
-    For a batch, E is the mean over its images. With the squared error, o * (1 - o) would not
-    cancel: an output that is badly wrong, where it is nearly 0, would hardly learn.
+    For a batch, E is the mean over its images. With the squared error, the factor o * (1 - o) would
+    stay, and it is nearly 0 for an output that is badly wrong: that one would hardly learn.
 
     Parameters
     ----------
     img, hidden_layer_output, output_layer_output
         What `forward_propagation` was given, and what it returned.
-    label : array of the shape of `output_layer_output`, or it is a `ValueError`
+    label : array of the shape of `output_layer_output`; any other is a `ValueError`
         The outputs wanted, from 0 to 1.
     weights_hidden_to_output, biases_output, biases_hidden, weights_input_to_hidden
         The arrays to change.
     learning_rate : float
-        The length of the step, in gradients.
+        The step is this times the gradient.
     """
-    output_layer_output, label = np.stack([output_layer_output, label])
-    img, label, hidden_layer_output, output_layer_output = np.atleast_2d(
-        img, label, hidden_layer_output, output_layer_output
-    )  # one image is a batch of one
+    output_layer_output, label = np.stack([output_layer_output, label])  # of equal shape
+    img, hidden_layer_output = np.atleast_2d(img, hidden_layer_output)  # one image: a batch of one
 
     # Both deltas before any change: delta_hidden needs the weights that gave these outputs.
-    delta_output = output_layer_output - label  # (N, 10)
+    delta_output = np.atleast_2d(output_layer_output - label)  # (N, 10)
     slope = hidden_layer_output * (1 - hidden_layer_output)  # dh/dz: (N, H)
     delta_hidden = delta_output @ weights_hidden_to_output.T * slope  # (N, 10) @ (10, H) -> (N, H)
 
-    # Each product adds up input * delta over the N images of the batch; the mean is 1 / N of that.
+    # Each product adds up input * delta over the N images of the batch; dividing gives the mean.
     step = learning_rate / len(img)
     weights_hidden_to_output -= step * (hidden_layer_output.T @ delta_output)  # (H, N) @ (N, 10)
     biases_output -= step * delta_output.sum(axis=0)
@@ -210,19 +203,20 @@ def train(
     hidden_nodes: int = HIDDEN_NODES,
     learning_rate: float = LEARNING_RATE,
     seed: int | np.random.Generator | None = None,
-    report: Report | None = None,
+    report: Callable[..., object] | None = None,
 ) -> Network:
     """Return the weights and biases of a network that has learned to read the images.
 
-    This is stochastic gradient descent: in each epoch, the images come in a new random order, and
-    each batch of them is a step. To leave out what is learned is an emphasizing scheme (Efficient
-    BackProp, section 4.2); the shifts are the simplest distortions of Simard, Steinkraus and Platt
+    This is stochastic gradient descent: each epoch takes the images in a new random order, and each
+    batch of them is a step. Leaving out what is learned is an emphasizing scheme (LeCun et al.,
+    section 4.2); the shifts are a simple form of the distortions of Simard, Steinkraus and Platt
     (Best practices for convolutional neural networks applied to visual document analysis, 2003).
 
     Parameters
     ----------
     images : floating-point array of shape (N, 784), from 0 to 1
     labels : array of shape (N, 10), one-hot
+        What is not as above is a `ValueError` that says in which way.
     epochs : int or None
         None: 10, or 30 if there are fewer than 20,000 images.
     hidden_nodes, seed
@@ -233,11 +227,6 @@ def train(
     report : callable, optional
         Is called after each batch with: the epoch (from 1), the number of epochs, how many images
         of this epoch are done, how many it has, and the latest outputs of all N images (N, 10).
-
-    Raises
-    ------
-    ValueError
-        If `images` or `labels` are not as above; it says in which way.
     """
     images, labels = np.asarray(images), np.asarray(labels)
     check_training_set(images, labels)
@@ -247,16 +236,16 @@ def train(
     network = initialize_weights_and_biases(hidden_nodes=hidden_nodes, seed=rng)
     weights_input_to_hidden, weights_hidden_to_output, biases_hidden, biases_output = network
 
-    # Pixels of the margin get weights of 0; those of the middle learn, through a view of their own.
+    # The weights of the margin are 0. Those of the middle learn, and so the network: it is a view.
     first, end = 28 * MARGIN_ROWS, 784 - 28 * MARGIN_ROWS
     weights_input_to_hidden[:first] = weights_input_to_hidden[end:] = 0
-    weights_middle_to_hidden = weights_input_to_hidden[first:end]
-    forward = weights_middle_to_hidden, weights_hidden_to_output, biases_hidden, biases_output
-    backward = weights_hidden_to_output, biases_output, biases_hidden, weights_middle_to_hidden
+    weights_middle = weights_input_to_hidden[first:end]
+    forward_order = weights_middle, weights_hidden_to_output, biases_hidden, biases_output
+    backward_order = weights_hidden_to_output, biases_output, biases_hidden, weights_middle
 
     outputs = np.zeros((len(images), 10), np.float32)  # the latest ones of each image
     for epoch in range(epochs):
-        # To go on with images that are learned would take time and gain nothing.
+        # What is learned is left out from then on: it would take time and gain nothing.
         unlearned = (np.abs(outputs - labels) > TOLERANCE / epochs).any(axis=1)
         order = rng.permutation(np.flatnonzero(unlearned))
         for start in range(0, len(order), BATCH_SIZE):
@@ -265,23 +254,23 @@ def train(
             img = images[batch, first + shift : end + shift]
             img = (img - PIXEL_MEAN) / PIXEL_STD  # standardized, it is learned faster
             rate = learning_rate * (1 - (epoch + start / len(order)) / epochs)
-            layer_outputs = forward_propagation(img, *forward)
-            backpropagation(img, labels[batch], *layer_outputs, *backward, learning_rate=rate)
-            outputs[batch] = layer_outputs[1]
+            hidden, output = forward_propagation(img, *forward_order)
+            backpropagation(img, labels[batch], hidden, output, *backward_order, learning_rate=rate)
+            outputs[batch] = output
             if report:
                 report(epoch + 1, epochs, start + len(batch), len(order), outputs)
 
     # Fold the standardization into the network, which from now on takes pixels as they are:
     # weight * (pixel - mean) / std = (weight / std) * pixel - mean * (weight / std)
-    weights_middle_to_hidden /= PIXEL_STD
-    biases_hidden -= PIXEL_MEAN * weights_middle_to_hidden.sum(axis=0)
+    weights_middle /= PIXEL_STD
+    biases_hidden -= PIXEL_MEAN * weights_middle.sum(axis=0)
     return network
 
 
 def check_training_set(images: Array, labels: Array) -> None:
     """Raise `ValueError` if these are not what `train` takes."""
     if images.ndim != 2 or images.shape[1] != 784 or len(images) == 0:
-        raise ValueError(f"images must have shape (N, 784), not {images.shape}")
+        raise ValueError(f"images must have shape (N, 784), N > 0, not {images.shape}")
     if images.dtype.kind != "f":
         raise ValueError(f"images must be a float array, not {images.dtype}")
     smallest, largest = images.min(), images.max()
@@ -326,16 +315,9 @@ def parse_arguments() -> argparse.Namespace:
     return settings
 
 
-def is_live() -> bool:
-    """Return whether the output goes to a terminal in which a line can be drawn over."""
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-
-
-def training_display(labels: Array) -> Report:
-    """Return a `report` for `train` that prints a line for each epoch, in a terminal as it runs.
-
-    Error and accuracy are of the latest output for each image, just before the step it was for.
-    """
+def training_display(labels: Array) -> Callable[..., None]:
+    """Return a `report` for `train` that prints a line for each epoch, in a terminal as it runs."""
+    live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
     started = time.monotonic()
 
     def report(epoch: int, epochs: int, done: int, count: int, outputs: Array) -> None:
@@ -345,7 +327,7 @@ def training_display(labels: Array) -> Report:
             accuracy = (outputs.argmax(axis=1) == labels.argmax(axis=1)).mean()
             line += f"  error {error:.4f}  accuracy {accuracy:6.2%}"
             print(f"{line}  {time.monotonic() - started:.1f} s  {count:6,} images", flush=True)
-        elif is_live() and done // BATCH_SIZE % 10 == 0:
+        elif live and done // BATCH_SIZE % 10 == 0:
             print(f"{line}  {done / count:4.0%}", end="\r", flush=True)
 
     return report
@@ -355,8 +337,9 @@ def draw(image: Array) -> str:
     """Return an image as 14 lines of 28 characters, each for a pixel and the one below it."""
     upper, lower = image.reshape(14, 2, 28).swapaxes(0, 1)
     has_blocks = sys.stdout.encoding.lower() == "utf-8"
-    has_colours = "256color" in os.environ.get("TERM", "") or os.environ.get("COLORTERM")
-    if has_blocks and has_colours and is_live() and not os.environ.get("NO_COLOR"):
+    terminal = os.environ.get("TERM", "") if sys.stdout.isatty() else "dumb"
+    has_colours = "256color" in terminal or (os.environ.get("COLORTERM") and terminal != "dumb")
+    if has_blocks and has_colours and not os.environ.get("NO_COLOR"):
         # Of the 256 colours 232 to 255 are greys: the foreground is the upper pixel.
         greys = np.rint(232 + 23 * np.stack([upper, lower], axis=-1)).astype(int)
         lines = ["".join(f"\x1b[38;5;{u};48;5;{v}m▀" for u, v in row) + "\x1b[0m" for row in greys]
@@ -391,18 +374,18 @@ def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: N
             return
         if not sys.stdin.isatty():
             print()  # where a person would have pressed Enter
-        index = re.fullmatch("(t?) *([0-9]{1,9})", line)
-        images, labels = test_set if index and index[1] else train_set
         if line in ("q", "quit", "exit"):
             return
-        if line == "?":
-            print(HELP)
-        elif line == "w":
+        if line == "w" and mistakes:
             count, mistake = next(next_mistake)
             print(f"Mistake {count} of {len(mistakes)}, test image {mistake}:")
-            show(test_set[0][mistake], test_set[1][mistake], network)
-        elif index and int(index[2]) < len(images):
-            show(images[int(index[2])], labels[int(index[2])], network)
+            line = f"t {mistake}"
+        match = re.fullmatch("(t?) *([0-9]{1,9})", line)
+        images, labels = test_set if match and match[1] else train_set
+        if line == "?":
+            print(HELP)
+        elif match and int(match[2]) < len(images):
+            show(images[int(match[2])], labels[int(match[2])], network)
         else:
             print(f"Please enter 0 - {last}, t 0 - t {last_test}, w, q, or ? for what these do.")
 
@@ -410,25 +393,25 @@ def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: N
 def run() -> None:
     """Train a network, test it, and let people ask it."""
     settings = parse_arguments()
-    train_set = images, labels = get_data("train")
-    test_set = test_images, test_labels = get_data("test")
+    images, labels = get_data("train")
+    test_images, test_labels = get_data("test")
     print(f"Training 784-{settings.hidden_nodes}-10 on {len(images):,} images:", flush=True)
     network = train(images, labels, report=training_display(labels), **vars(settings))
     mistakes = np.flatnonzero(predict(test_images, *network) != test_labels.argmax(axis=1))
     print(f"Test accuracy: {1 - len(mistakes) / len(test_images):.2%}")
     print(f"It misreads {len(mistakes):,} test images: w shows them, ? what else you can enter.")
     if len(images) < 60_000:
-        print("This is the bundled sample, a tenth of MNIST. For all 60,000 images, start again")
-        print("with access to the internet, or see The data in README.md.")
-    ask(train_set, test_set, mistakes.tolist(), network)
+        print("This is the bundled sample: for all 60,000 images, go online and start again.")
+    ask((images, labels), (test_images, test_labels), mistakes.tolist(), network)
 
 
 def main() -> int:
     """Run the program and return its exit status; a fault is one line on stderr."""
     try:
         sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
-        if sys.stdin.isatty() and sys.platform != "win32":
-            import readline  # noqa: F401 - arrow keys and history at the prompt
+        if sys.stdin.isatty():
+            with contextlib.suppress(ImportError):  # not on Windows
+                import readline  # noqa: F401 - arrow keys and history at the prompt
         run()
         sys.stdout.flush()
         return 0

@@ -350,9 +350,9 @@ class TestMirrors:
     @pytest.mark.parametrize(
         ("fault", "reason"),
         [
-            (never_answer, "no answer: 0 bytes"),
-            (stop_halfway, "it stopped: 0 bytes"),
-            (trickle(99, 0.02), r"it is too slow: [\d,]+ bytes"),
+            (never_answer, r"no answer \(0 bytes\)"),
+            (stop_halfway, r"it stopped \([\d,]+ bytes\)"),
+            (trickle(1, 0.001), r"it is too slow \([\d,]+ bytes\)"),
         ],
     )
     def test_a_slow_one_is_given_up_in_time_and_the_reason_is_told_in_a_line(
@@ -369,7 +369,7 @@ class TestMirrors:
         with memory_below(10_000_000):
             assert counts() == SAMPLE
         assert 0.3 < time.monotonic() - started < 3
-        assert re.search(rf"^  failed: {reason} in 0 seconds$", capsys.readouterr().err, re.M)
+        assert re.search(rf"^  failed: {reason}$", capsys.readouterr().err, re.M)
 
     def test_all_of_them_together_leave_time_for_the_prompt_within_15_seconds(
         self, add_mirror: AddMirror, monkeypatch: MonkeyPatch

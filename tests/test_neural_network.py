@@ -393,7 +393,10 @@ class TestTrain:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            ({"images": np.zeros((3, 783))}, r"images must have shape \(N, 784\), not \(3, 783\)"),
+            (
+                {"images": np.zeros((3, 783))},
+                r"images must have shape \(N, 784\), N > 0, not \(3, 783\)",
+            ),
             ({"images": np.zeros(784)}, r"images must have shape .*, not \(784,\)"),
             ({"images": np.zeros((0, 784))}, r"images must have shape .*, not \(0, 784\)"),
             ({"images": np.zeros((3, 784), np.uint8)}, "images must be a float array, not uint8"),
