@@ -471,28 +471,35 @@ def test_requests_not_being_installed_is_one_line(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Terminal]:
+def terminal_and_first_screen(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[tuple[Terminal, list[str]]]:
     """Start the program in a terminal of 256 colours and without a network, ready to be asked."""
     folder = str(tmp_path_factory.mktemp("data"))
     with in_terminal("--hidden-nodes", "16", MNIST_DIR=folder, TERM="xterm-256color") as terminal:
         terminal.wait_for(PROMPT)
-        yield terminal
+        yield terminal, terminal.rows()
         quit_program(terminal)
 
 
-@pytest.fixture(scope="module")
-def first_screen(terminal: Terminal) -> list[str]:
-    """Return what the screen shows at the first prompt, as every test here asks for it first."""
-    return terminal.rows()
+@pytest.fixture
+def terminal(terminal_and_first_screen: tuple[Terminal, list[str]]) -> Terminal:
+    """Return the terminal, in which other tests may have asked something already."""
+    return terminal_and_first_screen[0]
+
+
+@pytest.fixture
+def first_screen(terminal_and_first_screen: tuple[Terminal, list[str]]) -> list[str]:
+    """Return what its screen showed at the first prompt."""
+    return terminal_and_first_screen[1]
 
 
 def test_at_the_first_prompt_the_screen_still_says_that_this_is_the_sample(
     first_screen: list[str],
 ) -> None:
-    assert first_screen[-1] == PROMPT.rstrip()
-    assert first_screen[-2].startswith(
-        "This is the bundled sample: for all 60,000 images, go online"
-    )
+    *_, sample, prompt = first_screen
+    assert sample.startswith("This is the bundled sample: for all 60,000 images, go online")
+    assert prompt == PROMPT.rstrip()
 
 
 def test_training_draws_over_one_line_for_each_epoch(
