@@ -174,7 +174,7 @@ def test_all_of_mnist(full_mnist: Path) -> None:
     outcome = run("59999\nt 9999\n60000\nt 10000\nq\n", MNIST_DIR=str(full_mnist))
     assert (outcome.status, outcome.errors) == (0, "")
     training, last, last_test, *explained, _ = outcome.output.split("Enter an index (0 - 59999)")
-    assert training.startswith("Training 784-288-10 on 60,000 images:\nEpoch  1/10  ")
+    assert training.startswith("Training 784-288-10 on 60,000 images:\nEpoch 1/9  ")
     accuracy = re.search(r"^Test accuracy: (.*)%$", training, re.M)
     assert accuracy
     assert float(accuracy[1]) >= 98.5
@@ -188,7 +188,7 @@ def test_help_explains_the_options() -> None:
     outcome = run("", "--help")
     words = " ".join(outcome.output.split())
     assert outcome.status == 0
-    for explanation in ("(default: 10, or 30 on", "(default: 288)", "(default: 0)"):
+    for explanation in ("(default: 9, or 30 on", "(default: 288)", "(default: 0)"):
         assert explanation in words
     for name in ("--epochs", "--hidden-nodes", "--seed", "MNIST_DIR", "MNIST_MIRROR"):
         assert name in words
