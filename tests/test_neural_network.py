@@ -389,7 +389,7 @@ class TestTrain:
             images, labels, seed=0, epochs=200, report=lambda epoch, *_: epochs.append(epoch)
         )
         assert 10 < epochs[-1] < 200
-        assert (predict(images, *network) == labels.argmax(axis=1)).all()
+        assert (predict(images, *network) == labels.argmax(axis=1)).mean() >= 0.8
 
     @pytest.mark.parametrize(("count", "expected"), [(19_999, 30), (20_000, 9)])
     def test_fewer_images_more_epochs(self, count: int, expected: int) -> None:
