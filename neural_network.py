@@ -21,7 +21,7 @@ from import_data import DataError, get_data
 HIDDEN_NODES = 288  # more read a little better, but take longer
 BATCH_SIZE = 64  # images per step: smaller batches are noisier, larger ones mean fewer steps
 LEARNING_RATE = 1.0  # of the first step; it decays linearly to 0, so that the weights settle
-TOLERANCE = 1.8  # learned is what has outputs within TOLERANCE / epochs**1.5 of the label
+TOLERANCE = 1.8  # an image with outputs within TOLERANCE / epochs**1.5 of its label is learned
 MARGIN_ROWS = 3  # rows left out at the top and at the bottom: they hardly hold any ink
 SHIFTS = (0, -1, 1, -28, 28)  # augmentation: a batch moves by a pixel at most (a row has 28)
 PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081  # mean and standard deviation of all training pixels
@@ -251,7 +251,7 @@ def train(
         for start in range(0, len(order), BATCH_SIZE):
             batch = order[start : start + BATCH_SIZE]
             shift = SHIFTS[rng.integers(len(SHIFTS))]
-            img = images[batch, first + shift : end + shift]
+            img = images[batch, first + shift : end + shift]  # a copy, which starts elsewhere
             img = (img - PIXEL_MEAN) / PIXEL_STD  # standardized, it is learned faster
             rate = learning_rate * (1 - (epoch + start / len(order)) / epochs)
             hidden, output = forward_propagation(img, *forward_order)
