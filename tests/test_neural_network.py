@@ -240,6 +240,20 @@ class TestBackpropagation:
         assert all(map(np.array_equal, network, small_network()))
 
 
+def last_pixel(value: float) -> Array:
+    """Return three black images but for their very last pixel."""
+    images = np.zeros((3, 784))
+    images[-1, -1] = value
+    return images
+
+
+def last_label(first: float, second: float) -> Array:
+    """Return three one-hot labels, but for these two elements of the last one."""
+    labels = np.eye(10)[:3]
+    labels[-1] = [first, second, *[0] * 8]
+    return labels
+
+
 class Step(NamedTuple):
     """What `train` did in one step."""
 
@@ -407,27 +421,26 @@ class TestTrain:
     @pytest.mark.parametrize(
         ("changes", "message"),
         [
-            (
-                {"images": np.zeros((3, 783))},
-                r"images must have shape \(N, 784\), N > 0, not \(3, 783\)",
-            ),
+            ({"images": np.zeros((3, 783))}, r"images must have shape \(N, 784\), .* \(3, 783\)"),
             ({"images": np.zeros(784)}, r"images must have shape .*, not \(784,\)"),
             ({"images": np.zeros((0, 784))}, r"images must have shape .*, not \(0, 784\)"),
             ({"images": np.zeros((3, 784), np.uint8)}, "images must be a float array, not uint8"),
-            ({"images": np.full((3, 784), 255.0)}, "must be from 0 to 1, but the largest is 255"),
-            ({"images": np.full((3, 784), -0.1)}, "must be from 0 to 1, but the smallest is -0.1"),
-            ({"images": np.full((3, 784), np.nan)}, "images must not contain NaN"),
+            ({"images": last_pixel(255)}, "pixels must be from 0 to 1, but the largest is 255"),
+            ({"images": last_pixel(1.5)}, "pixels must be from 0 to 1, but the largest is 1.5"),
+            ({"images": last_pixel(-0.1)}, "pixels must be from 0 to 1, but the smallest is -0.1"),
+            ({"images": last_pixel(np.nan)}, "images must not contain NaN"),
             ({"labels": np.eye(10)[:2]}, r"labels must have shape \(3, 10\), not \(2, 10\)"),
             ({"labels": np.array([5, 0, 4])}, r"labels must have shape \(3, 10\), not \(3,\)"),
-            ({"labels": np.zeros((3, 10))}, "labels must be one-hot"),
-            ({"labels": np.ones((3, 10))}, "labels must be one-hot"),
-            ({"labels": np.eye(10)[:3] * 0.9}, "labels must be one-hot"),
-            ({"labels": np.full((3, 10), np.nan)}, "labels must be one-hot"),
+            ({"labels": last_label(0, 0)}, "labels must be one-hot"),
+            ({"labels": last_label(1, 1)}, "labels must be one-hot"),
+            ({"labels": last_label(0.5, 0.5)}, "labels must be one-hot"),
+            ({"labels": last_label(0, np.nan)}, "labels must be one-hot"),
         ],
     )
     def test_says_what_images_and_labels_must_be(
         self, changes: dict[str, Array], message: str
     ) -> None:
-        good: dict[str, Any] = {"images": np.zeros((3, 784)), "labels": np.eye(10)[:3]}
+        good: dict[str, Any] = {"images": last_pixel(1), "labels": last_label(0, 1)}
+        train(**good, epochs=1, hidden_nodes=1)
         with pytest.raises(ValueError, match=message):
             train(**(good | changes))
