@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 
-if __name__ == "__main__":  # before NumPy starts: one thread is best for matrices as small as ours
+if __name__ == "__main__":  # before NumPy starts: more threads are far slower on a busy machine
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")  # on a Mac
 
