@@ -187,8 +187,8 @@ def download(url: str, patience: float, title: str) -> bytes:
         if time.monotonic() - checked > patience:
             if len(body) - size < patience * SLOWEST_BYTES_PER_SECOND:
                 silent = time.monotonic() - arrived > patience / 4
-                reason = "no answer" if not body else "it stopped" if silent else "it is too slow"
-                raise ConnectionError(f"{reason} ({len(body):,} bytes)")
+                reason = "it stopped" if silent else "it is too slow"
+                raise ConnectionError(f"{reason} ({len(body):,} bytes)" if body else "no answer")
             checked, size = time.monotonic(), len(body)
     if failure:
         raise ConnectionError(root_cause(failure))
@@ -242,6 +242,6 @@ def parse_idx(content: bytes) -> NDArray[np.uint8]:
 def print_progress(line: str, end: str = "\n") -> None:
     """Write a line on stderr; one without an end is live: a terminal draws the next over it."""
     if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        print(f"\r{line:<79}", end=end, file=sys.stderr, flush=True)
+        print(f"\r{'':79}\r{line}", end=end, file=sys.stderr, flush=True)
     elif end:
         print(line, file=sys.stderr, flush=True)

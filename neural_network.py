@@ -306,7 +306,7 @@ def parse_arguments() -> argparse.Namespace:
         "names. It comes from public mirrors, or from the URL that MNIST_MIRROR names.",
     )
     default = "(default: %(default)s)"
-    parser.add_argument("--epochs", type=int, help="(default: 9, or 30 on the bundled sample)")
+    parser.add_argument("--epochs", type=int, help="passes (default: 9, or 30 on the sample)")
     parser.add_argument("--hidden-nodes", type=int, default=HIDDEN_NODES, help=default)
     parser.add_argument("--seed", type=int, default=0, help=f"of the random generator {default}")
     settings = parser.parse_args()
@@ -321,14 +321,14 @@ def training_display(labels: Array) -> Callable[..., None]:
     started = time.monotonic()
 
     def report(epoch: int, epochs: int, done: int, count: int, outputs: Array) -> None:
-        line = f"Epoch {epoch:{len(str(epochs))}}/{epochs}"
+        line = "\r" * live + f"Epoch {epoch:{len(str(epochs))}}/{epochs}"
         if done == count:
             error = compute_error(outputs, labels)
             accuracy = (outputs.argmax(axis=1) == labels.argmax(axis=1)).mean()
             line += f"  error {error:.4f}  accuracy {accuracy:6.2%}"
-            print(f"{line}  {time.monotonic() - started:.1f} s  {count:6,} images", flush=True)
+            print(f"{line}  {time.monotonic() - started:.1f} s  {count:6,} to learn", flush=True)
         elif live and done // BATCH_SIZE % 10 == 0:
-            print(f"{line}  {done / count:4.0%}", end="\r", flush=True)
+            print(f"{line}  {done / count:4.0%}", end="", flush=True)
 
     return report
 
@@ -403,7 +403,7 @@ def run() -> None:
     print(f"Test accuracy: {1 - len(mistakes) / len(test_images):.2%}")
     print(f"It misreads {len(mistakes):,} test images: w shows them, ? what else you can enter.")
     if len(images) < 60_000:
-        print("This is the bundled sample: for all 60,000 images, go online and start again.")
+        print("The bundled sample: for all 60,000 images, go online (see README.md, The data).")
     ask((images, labels), (test_images, test_labels), mistakes.tolist(), network)
 
 

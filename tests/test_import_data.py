@@ -350,7 +350,7 @@ class TestMirrors:
     @pytest.mark.parametrize(
         ("fault", "reason"),
         [
-            (never_answer, r"no answer \(0 bytes\)"),
+            (never_answer, "no answer"),
             (stop_halfway, r"it stopped \([\d,]+ bytes\)"),
             (trickle(1, 0.001), r"it is too slow \([\d,]+ bytes\)"),
         ],

@@ -33,7 +33,7 @@ PROMPT = "Enter an index (0 - 5999), or 'q' to quit: "
 EXPLANATION = "Please enter 0 - 5999, t 0 - t 999, w, q, or ? for what these do."
 EPOCH = re.compile(
     r"Epoch +(?P<epoch>\d+)/(?P<epochs>\d+)  error (?P<error>\d\.\d{4})"
-    r"  accuracy +(?P<accuracy>\d+\.\d\d)%  \d+\.\d s +(?P<images>[\d,]+) images"
+    r"  accuracy +(?P<accuracy>\d+\.\d\d)%  \d+\.\d s +(?P<images>[\d,]+) to learn"
 )
 ANSWER = re.compile(
     r"Prediction: (?P<prediction>\d) \(output [01]\.\d\d\), label: (?P<label>\d)"
@@ -166,7 +166,7 @@ def test_before_the_prompt_it_says_how_good_it_is_and_what_to_ask_and_what_the_d
     assert number
     assert float(percent[1]) == pytest.approx(100 - int(number[1]) / 10, abs=0.005)
     assert float(percent[1]) >= 96
-    assert sample.startswith("This is the bundled sample: for all 60,000 images, go online")
+    assert sample.startswith("The bundled sample: for all 60,000 images, go online (see README")
     assert max(len(mistakes), len(sample)) < 80
 
 
@@ -188,7 +188,7 @@ def test_help_explains_the_options() -> None:
     outcome = run("", "--help")
     words = " ".join(outcome.output.split())
     assert outcome.status == 0
-    for explanation in ("(default: 9, or 30 on", "(default: 288)", "(default: 0)"):
+    for explanation in ("(default: 9, or 30 on the sample)", "(default: 288)", "(default: 0)"):
         assert explanation in words
     for name in ("--epochs", "--hidden-nodes", "--seed", "MNIST_DIR", "MNIST_MIRROR"):
         assert name in words
@@ -509,7 +509,7 @@ def test_at_the_first_prompt_the_screen_still_says_that_this_is_the_sample(
     first_screen: list[str],
 ) -> None:
     *_, sample, prompt = first_screen
-    assert sample.startswith("This is the bundled sample: for all 60,000 images, go online")
+    assert sample.startswith("The bundled sample: for all 60,000 images, go online (see README")
     assert prompt == PROMPT.rstrip()
 
 
