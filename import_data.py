@@ -169,11 +169,11 @@ def download(url: str, patience: float, title: str) -> bytes:
             ) as response:
                 if response.status_code != 200:
                     raise ConnectionError(f"HTTP status {response.status_code}")
-                length = int(response.headers.get("Content-Length", 0))
+                length = min(int(response.headers.get("Content-Length", 0)), LARGEST_FILE)
                 for chunk in response.raw.stream(64):  # small: it comes when it is full
                     body.extend(chunk)
                     arrived = time.monotonic()
-                    if max(length, len(body)) > LARGEST_FILE:
+                    if len(body) > LARGEST_FILE:
                         raise ConnectionError("it sends more than any file of MNIST has")
         except Exception as error:  # whatever it is, this mirror has failed
             failure = error

@@ -26,7 +26,7 @@ class Request(BaseHTTPRequestHandler):
         """Look up the file, and leave the rest to the answer whose turn it is."""
         self.close_connection = True
         self.until = time.monotonic() + LONGEST_ANSWER_SECONDS
-        name = self.path.rpartition("/")[2]
+        name = self.path.removeprefix("/mnist/")
         self.content = self.server.files[name]
         self.server.requested.append(name)
         answers = self.server.answers
@@ -126,6 +126,13 @@ def close_halfway(request: Request) -> None:
     request.begin(Content_Length=len(request.content))
     request.wfile.write(request.content[: len(request.content) // 2])
     request.wfile.flush()
+
+
+def boast(request: Request) -> None:
+    """Announce a file of incredible length, and send a little of it."""
+    request.begin(Content_Length="9" * 400)
+    request.wfile.write(request.content[:1000])
+    request.wait(1)
 
 
 def trickle(size: int, seconds: float) -> Answer:

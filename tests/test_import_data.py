@@ -26,6 +26,7 @@ from hypothesis.extra import numpy as npst
 from mirror import (
     Answer,
     Mirror,
+    boast,
     close_halfway,
     never_answer,
     never_end,
@@ -189,7 +190,7 @@ class TestGetData:
         assert capsys.readouterr() == ("", "")
 
     def test_files_that_a_user_put_there_are_used_compressed_or_not(
-        self, add_mirror: AddMirror, mnist: Files, folder: Path
+        self, add_mirror: AddMirror, mnist: Files, folder: Path, capsys: Capture
     ) -> None:
         mirror = add_mirror(send)
         both = {**mnist, **compressed(mnist)}
@@ -197,6 +198,7 @@ class TestGetData:
         write_files(folder, mixed)
         assert counts() == FULL
         assert mirror.requested == [f"{TEST_LABELS}.gz"]
+        assert f"Downloading {TEST_LABELS}.gz (1 of 1): " in capsys.readouterr().err
         assert read_files(folder) == {**mixed, TEST_LABELS: mnist[TEST_LABELS]}
 
     @pytest.mark.parametrize("ending", ["", "/"])
@@ -207,6 +209,7 @@ class TestGetData:
         monkeypatch.setattr(import_data, "MIRRORS", (listed.url,))
         monkeypatch.setenv("MNIST_MIRROR", own.url.rstrip("/") + ending)
         assert counts() == FULL
+        assert len(own.requested) == 3
         assert own.requested[:2] + listed.requested == list(compressed(mnist))
 
     @pytest.mark.parametrize(
@@ -317,6 +320,7 @@ class TestMirrors:
             (send_other(gzip.compress(b"another file")), "something else"),
             (send_other(gzip.compress(bytes(90_000_000), 1)), "something else"),  # a bomb
             (never_end(), "more than"),
+            (boast, "more expected"),
             (never_end(404), "404"),
             (redirect(""), "redirects"),
             (never_end(302, Location=f"{TEST_LABELS}.gz"), "redirects"),
@@ -405,6 +409,7 @@ class TestMirrors:
 
 
 class TestFolder:
+    @pytest.mark.parametrize("alone", [True, False])
     @pytest.mark.parametrize("name", [TRAIN_IMAGES, f"{TRAIN_LABELS}.gz"])
     @pytest.mark.parametrize(
         "damage",
@@ -423,10 +428,11 @@ class TestFolder:
         folder: Path,
         name: str,
         damage: Callable[[bytes], bytes],
+        alone: bool,
     ) -> None:
         mirror = add_mirror(send)
         content = damage({**mnist, **compressed(mnist)}[name])
-        others = {other: mnist[other] for other in mnist if not name.startswith(other)}
+        others = {} if alone else {x: mnist[x] for x in mnist if not name.startswith(x)}
         write_files(folder, {**others, name: content})
         with pytest.raises(DataError) as caught:
             get_data()
