@@ -428,8 +428,6 @@ def main() -> int:
         print("Out of memory: 300 MB are needed, more with many --hidden-nodes", file=sys.stderr)
     except (DataError, OSError) as error:  # OSError: a full disk, for instance
         print(error, file=sys.stderr)
-    # At exit Python would write the rest of the output, and complain: let it go nowhere.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1
 
 

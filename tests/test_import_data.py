@@ -386,6 +386,13 @@ class TestMirrors:
         assert counts() == SAMPLE
         assert 1.1 < time.monotonic() - started < 3
 
+    def test_one_that_was_given_up_does_not_keep_the_program_from_ending(
+        self, add_mirror: AddMirror
+    ) -> None:
+        add_mirror(never_answer)  # for ten seconds
+        with start_process("import_data.PATIENCE_SECONDS = 0.2") as process:
+            assert process.communicate(timeout=8)[0] == "6000 1000\n"
+
     def test_a_download_that_goes_on_may_take_longer(
         self, add_mirror: AddMirror, monkeypatch: MonkeyPatch
     ) -> None:

@@ -573,9 +573,9 @@ def test_arrow_up_brings_back_the_last_line(terminal: Terminal) -> None:
     ],
 )
 def test_a_terminal_shows_what_it_can(
-    sample: Sample, variables: dict[str, str], greys: bool
+    sample: Sample, tmp_path: Path, variables: dict[str, str], greys: bool
 ) -> None:
-    with in_terminal(*QUICK, **variables) as terminal:
+    with in_terminal(*QUICK, MNIST_DIR=str(tmp_path), **variables) as terminal:
         terminal.wait_for(PROMPT)
         if variables["TERM"] == "dumb":
             assert terminal.output.replace("\r\n", "").isprintable()
