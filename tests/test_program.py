@@ -327,6 +327,22 @@ def test_a_word_quits(
     assert capsys.readouterr().out.count("Enter") == 1
 
 
+def test_the_prompt_takes_as_many_images_as_there_are(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images, labels = (
+        np.broadcast_to(0.0, (60_000, 784)),
+        np.broadcast_to(np.eye(10)[0], (60_000, 10)),
+    )
+    network = np.zeros((784, 1)), np.zeros((1, 10)), np.zeros(1), np.zeros(10)
+    test_set = images[:10_000], labels[:10_000]
+    ask_in_process(monkeypatch, "59999\nt 9999\n60000\n", (images, labels), test_set, [], network)
+    output = capsys.readouterr().out
+    assert output.count("Enter an index (0 - 59999)") == 4
+    assert output.count("Prediction") == 2
+    assert output.count("Please enter 0 - 59999, t 0 - t 9999, w, q, or ?") == 1
+
+
 def test_w_shows_one_mistake_after_the_other_and_then_begins_again(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
