@@ -1,17 +1,25 @@
 """A neural network, written from scratch in NumPy, that learns to read handwritten digits.
 
-An image has 28 x 28 = 784 pixels. They are the inputs of 300 hidden nodes, whose results are the
+A network is made of nodes. A node multiplies each of its inputs by a number of its own, a weight.
+It adds up the products and one more number, its bias, and squashes the sum into the range from 0 to
+1: that is its output. Here the 784 pixels of an image (28 rows of 28) are the inputs of 300 nodes,
+which are called hidden because they are neither the input nor the answer. Their outputs are the
 inputs of ten output nodes, one for each digit. The highest of the ten outputs is the answer.
 
-The file can be read from top to bottom, once: first how a network answers (`forward_propagation`),
-then how far off an answer is (`compute_error`), how one step makes the network better
-(`backpropagation`), and how many such steps are a training (`train`). The program that trains a
-network and lets people ask it comes last.
+To learn is to find good weights and biases. They begin at random. Then the network is shown images
+whose digits are known, the training set. In each step all weights and biases change a little, so
+that the ten outputs come nearer to the label, which says what they should be: 1 for the right digit
+and 0 for the others. How well the network reads is measured with other images, the test set.
+
+The file can be read from top to bottom: how a network answers (`forward_propagation`), how far off
+an answer is (`compute_error`), how a step makes it better (`backpropagation`), how many such steps
+train a network (`train`), and last the program that trains one and lets people ask it.
 """
 
 import argparse
 import contextlib
 import itertools
+import math
 import os
 import re
 import sys
@@ -20,9 +28,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 if __name__ == "__main__":
-    # NumPy would share its matrix products among all cores of the processor. These products are so
-    # small that a second core hardly helps, and on a busy machine the cores wait for each other.
-    # So the program asks for one core, before the next line, in which NumPy reads the variables.
+    # A technical matter: NumPy shares each matrix product among the cores of the processor. On an
+    # idle machine a second core helps a little. On a busy one the cores wait for each other, which
+    # costs far more. So the program asks for one. NumPy reads these variables when it is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")  # on a Mac
 
@@ -36,41 +44,28 @@ from import_data import DataError, get_data
 # 1998).
 HIDDEN_NODES = 300
 
-# An epoch is one pass through the training set. More epochs read a little better, but take longer.
-EPOCHS = 10
-
 # A batch is the group of images that one step learns from. The more images share a step, the more
-# reliable is its direction, but the fewer steps there are in an epoch.
+# reliable is its direction, but the fewer steps can be made in the same time.
 BATCH_SIZE = 64
 
-# How far the weights move in a step of the first epoch; later steps are shorter (see `train`). With
-# a much smaller learning rate a network learns slowly. With a much larger one its steps overshoot,
-# and the error grows.
+# An epoch is one pass through the training set; from the second one on, without the images that
+# are already learned (see `train`). More epochs read a little better, but take longer.
+EPOCHS = 10
+
+# How much a step changes the weights, in the first epoch: the factor by which it multiplies the
+# gradient (see `backpropagation`). With a much smaller learning rate a network learns slowly. With
+# a much larger one its steps go too far, and it ends worse.
 LEARNING_RATE = 1.2
-
-# The tolerance is a distance between an output and what it should be, 0 or 1. An image counts as
-# learned when all ten outputs are nearer than TOLERANCE / epoch, which is 0.25 in epoch 2 and 0.05
-# in epoch 10. It must be less than 1, or else the first epoch would leave images out.
-TOLERANCE = 0.5
-
-# Where all biases begin. sigmoid(-2) is 0.12: a node is nearly off until its inputs turn it on.
-FIRST_BIAS = -2
-
-# An image is its 28 rows one after the other, so that 28 numbers are a row. The network learns from
-# a window of the image: rows 3 to 24 of 0 to 27. The others hold less than 1 % of all ink. The
-# window moves by the shifts below, and must stay inside the 784 pixels with each of them.
-WINDOW_START, WINDOW_END = 3 * 28, 25 * 28
-SHIFTS = (0, -1, 1, -28, 28)  # it stays, or moves by a pixel to the left, to the right, up or down
-
-# The mean of all pixels of the training set, and their standard deviation: how far from the mean
-# they typically lie.
-PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081
 
 Array = NDArray[np.floating]
 
 
 class Network(NamedTuple):
-    """The weights and biases: all that a network learns. H is the number of hidden nodes."""
+    """The weights and biases: all that a network learns. H is the number of hidden nodes.
+
+    The fields are named as the parameters of the functions below. So `*network` passes the four on
+    in this order, and `**network._asdict()` passes them on by name, in any order.
+    """
 
     weights_input_to_hidden: Array  # (784, H): a row for each pixel, a column for each hidden node
     weights_hidden_to_output: Array  # (H, 10): a row for each hidden node, a column for each digit
@@ -78,26 +73,32 @@ class Network(NamedTuple):
     biases_output: Array  # (10,)
 
 
+# Where all biases begin. Without other inputs the output of a node is then sigmoid(-2) = 0.12.
+FIRST_BIAS = -2
+
+
 def initialize_weights_and_biases(
     *, hidden_nodes: int = HIDDEN_NODES, seed: int | np.random.Generator | None = None
 ) -> Network:
     """Return random weights and equal biases: a network that has not learned anything yet.
 
-    The weights must differ at random: nodes with equal weights would stay equal for ever, as each
-    step would change them equally. They have a mean of 0 and a standard deviation of
-    1 / sqrt(number of inputs), so that a sum of 784 inputs is about as large as one of 300 (LeCun
-    et al., Efficient BackProp, 1998).
+    The weights are random because hidden nodes that have the same weights, of their inputs and to
+    the outputs, would be changed in the same way by every step and stay the same for ever. Their
+    mean is 0. Their standard deviation, the root of the mean of (weight - mean)**2, is
+    1 / sqrt(number of inputs). Random terms partly cancel each other, so that a sum of n of them is
+    only about sqrt(n) times as large as one of them. Divided by that, weighted sums do not grow
+    with the number of inputs (LeCun, Bottou, Orr and Mueller, Efficient BackProp, 1998).
 
-    All biases are -2, so that at first all nodes are nearly off. For the outputs that is about
-    right, as one in ten should be on. With hidden nodes that are nearly off, a long step changes
-    the outputs less, so that the learning rate may be larger.
+    All biases are -2, so that all nodes begin nearly off. Of the outputs only one in ten should be
+    on. And as hidden nodes pass little on at first, a step changes the outputs less, so that the
+    learning rate can be larger.
 
     Parameters
     ----------
     hidden_nodes : int
         The number H of hidden nodes.
     seed : int, numpy.random.Generator or None
-        The same seed gives the same weights; None gives other weights each time.
+        The same int gives the same weights; None gives other weights each time.
 
     Returns
     -------
@@ -106,8 +107,8 @@ def initialize_weights_and_biases(
     """
     rng = np.random.default_rng(seed)
     return Network(
-        rng.standard_normal((784, hidden_nodes), np.float32) / np.float32(np.sqrt(784)),
-        rng.standard_normal((hidden_nodes, 10), np.float32) / np.float32(np.sqrt(hidden_nodes)),
+        rng.standard_normal((784, hidden_nodes), np.float32) / math.sqrt(784),
+        rng.standard_normal((hidden_nodes, 10), np.float32) / math.sqrt(hidden_nodes),
         np.full(hidden_nodes, FIRST_BIAS, np.float32),
         np.full(10, FIRST_BIAS, np.float32),
     )
@@ -117,8 +118,9 @@ def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + exp(-x)) for each element of a floating-point array, in its own dtype.
 
     It squashes any number into the range from 0 to 1: sigmoid(-4) is 0.02, sigmoid(0) is 0.5 and
-    sigmoid(4) is 0.98. Such a bend between two layers is called an activation function. Without it
-    the second layer would be of no use, as a weighted sum of weighted sums is a weighted sum again.
+    sigmoid(4) is 0.98. This is called an activation function. Without it between them, two layers
+    could do no more than one, as a weighted sum of weighted sums is a weighted sum again. After the
+    second layer it makes scores of the sums.
     """
     # For x below -88, exp(-x) is too large for float32 and becomes infinite (float64: below -709).
     # NumPy would warn of that, but the result is right all the same: 1 / infinity is 0.
@@ -134,16 +136,23 @@ def forward_propagation(
     biases_hidden: Array,
     biases_output: Array,
 ) -> tuple[Array, Array]:
-    """Return the outputs of both layers of nodes for one image, or for a batch of N images.
+    """Return the outputs of both layers, hidden nodes and output nodes, for one image or a batch.
 
-    A node multiplies each of its inputs by a weight, adds up the products and its bias, and passes
-    this weighted sum on through the sigmoid. The matrix product `@` computes the weighted sums of
-    all nodes, for all images of a batch, at once.
+    Each node computes a weighted sum, input * weight + input * weight + ... + bias, and passes it
+    on through the sigmoid. The matrix product `@` computes the sums of all nodes at once. A row of
+    its first matrix is multiplied by each column of the second, number by number, and added up.
+    With two pixels x1 and x2, and two hidden nodes with the weights a1, a2 and b1, b2:
+
+                  [a1 b1]
+        [x1 x2] @ [a2 b2] = [x1*a1 + x2*a2   x1*b1 + x2*b2]
+
+    A batch of N images has N rows on the left, and as many on the right.
 
     Parameters
     ----------
     img : floating-point array of shape (784,) or (N, 784)
-        The pixels, from 0 (background) to 1 (ink).
+        The pixels, from 0 (background) to 1 (ink). (While it trains, `train` passes something else,
+        with weights to match: the pixels of a part of each image, in another range.)
     weights_input_to_hidden, weights_hidden_to_output, biases_hidden, biases_output
         As `initialize_weights_and_biases` or `train` returns them.
 
@@ -153,9 +162,9 @@ def forward_propagation(
     output_layer_output : array of shape (10,) or (N, 10)
         A score from 0 to 1 for each digit.
     """
-    # (N, 784) @ (784, H) gives (N, H): for each image a row, with a weighted sum for each node.
+    # (N, 784) @ (784, H) gives (N, H): a row for each image, with a sum for each hidden node.
     hidden_layer_output = sigmoid(img @ weights_input_to_hidden + biases_hidden)
-    # (N, H) @ (H, 10) gives (N, 10): for each image a row, with a weighted sum for each digit.
+    # (N, H) @ (H, 10) gives (N, 10): a row for each image, with a sum for each digit.
     output_layer_output = sigmoid(hidden_layer_output @ weights_hidden_to_output + biases_output)
     return hidden_layer_output, output_layer_output
 
@@ -181,9 +190,9 @@ def predict(
 def compute_error(output: Array, label: Array) -> float:
     """Return the mean squared error of outputs of shape (10,) or (N, 10): how far off they are.
 
-    The label says what the ten outputs should be: 1 for the right digit, 0 for the others. This
-    error is for people to watch, as it is easily read: an error of 0.01 means that outputs are off
-    by 0.1, typically. The network learns from another one, for the reason that `backpropagation`
+    This error is for people to watch. It is 0 if all outputs are as the label says, and 0.1 if all
+    ten are 0. In a trained network most of it comes from a few outputs that are far off. What the
+    network learns from is another error, the cross-entropy, for a reason that `backpropagation`
     gives.
 
     Raises
@@ -210,41 +219,46 @@ def backpropagation(
     *,
     learning_rate: float = LEARNING_RATE,
 ) -> None:
-    """Take one gradient step: change the weights and biases in place, to make the error smaller.
+    """Compute the gradient of the error, and take one step against it: change the arrays in place.
 
     The names, for one image: x is an input of a node, w the weight of that input, b the bias of the
     node, and z its weighted sum, x1 * w1 + x2 * w2 + ... + b. The output sigmoid(z) is called h for
-    a hidden node and o for one of the ten output nodes. y is the label of the output: what o should
-    be, 1 or 0.
+    a hidden node and o for one of the ten output nodes. So x is a pixel for a hidden node, and an h
+    for an output node. y is the label of an output: what o should be, 1 or 0.
 
-    The error E of an image is the cross-entropy, a sum over the ten outputs:
+    The cross-entropy E is the error that the network learns from. It is a sum over the ten outputs,
+    and log is the natural logarithm:
 
         E = sum of  -y * log(o) - (1 - y) * log(1 - o)
 
     As y is 1 or 0, one of the two terms vanishes: an output that should be 1 costs -log(o), one
     that should be 0 costs -log(1 - o). Where 1 is right, an output of 0.9 costs 0.1, but one of
-    0.01 costs 4.6: to be sure of something wrong is expensive.
+    0.01 costs 4.6: being sure of something wrong is expensive.
 
-    The derivative dE/dw says how fast E grows when w grows. A step subtracts learning_rate * dE/dw
-    from each weight, and likewise for the biases: uphill for E is where the derivatives point, and
-    the step goes the other way. All these derivatives together are called the gradient.
+    The derivative dE/dw says how fast E grows when w grows and all else stays. If it is positive, w
+    should become smaller; if it is negative, larger. So a step subtracts learning_rate * dE/dw from
+    each w, and learning_rate * dE/db from each b. All these derivatives together are called the
+    gradient, and to take such steps is called gradient descent.
 
-    How are they found? w affects z, and z affects E. The chain rule says that derivatives along
-    such a chain are multiplied: dE/dw = dE/dz * dz/dw. The first factor is the same for all weights
-    of a node. It is called the delta of the node, and it is computed first.
+    How are they found? w affects z, and z affects E. The chain rule says that the derivatives along
+    such a chain are multiplied: dE/dw = dE/dz * dz/dw. The factor dE/dz is the same for all weights
+    of a node. It is called the delta of the node, and there is one for each image.
 
-    1. The outputs. z affects E through o:
+    1. The outputs. z affects o, and o affects one of the ten terms of E. The derivative of log(o)
+       is 1 / o:
 
         dE/do = -y / o + (1 - y) / (1 - o) = (o - y) / (o * (1 - o))
-        do/dz = exp(-z) / (1 + exp(-z))**2 = o * (1 - o)        the slope of the sigmoid
+        do/dz = exp(-z) / (1 + exp(-z))**2 = o * (1 - o),  as exp(-z) / (1 + exp(-z)) = 1 - o
         delta_output = dE/dz = dE/do * do/dz = o - y
 
-       The slope has cancelled out, which is why E is the cross-entropy. With the squared error it
-       would stay, and it is nearly 0 for an output that is badly wrong: 0.01 instead of 1 has the
-       slope 0.01 * 0.99. Such an output would hardly learn, though it has the most to learn.
+       do/dz is the slope of the sigmoid. It has cancelled out, and that is why E is the
+       cross-entropy. With the squared error the slope would stay, and it is nearly 0 for an output
+       that is badly wrong: 0.01 instead of 1 has the slope 0.01 * 0.99. Such an output would hardly
+       learn, though it has the most to learn.
 
-    2. The hidden nodes. h is an input of all ten outputs, so that it affects E in ten ways, each
-       with a weight of its own. These add up; then comes the slope again, as z affects h:
+    2. The hidden nodes. h is an input of all ten outputs, so that it affects E in ten ways. In the
+       z of each output it has a weight w, so that dz/dh = w, and what the ten do to E adds up. Then
+       the slope comes again, as the z of the hidden node affects h:
 
         dE/dh = sum over the ten outputs of  delta_output * w
         delta_hidden = dE/dz = dE/dh * dh/dz = dE/dh * h * (1 - h)
@@ -257,7 +271,7 @@ def backpropagation(
         dE/dw = delta * x
         dE/db = delta
 
-    The error of a batch is the mean of the errors of its N images. So each derivative is a mean,
+    The cross-entropy of a batch is the mean of those of its N images. So each derivative is a mean,
     too: what the images contribute is added up and divided by N.
 
     Parameters
@@ -269,12 +283,13 @@ def backpropagation(
     weights_hidden_to_output, biases_output, biases_hidden, weights_input_to_hidden
         The arrays to change.
     learning_rate : float
-        The factor of the gradient in the step.
+        The factor by which the gradient is multiplied.
 
     Raises
     ------
     ValueError
-        If the shapes of `output_layer_output` and `label` differ.
+        If the shapes of `output_layer_output` and `label` differ, as NumPy might subtract them all
+        the same: a label of shape (10,) from each of N rows.
     """
     if output_layer_output.shape != label.shape:
         raise ValueError(
@@ -289,30 +304,53 @@ def backpropagation(
     # delta_output = o - y, a row for each image: (N, 10)
     delta_output = output_layer_output - label
 
-    # dE/dh = sum over the ten outputs of delta_output * w. The weights lead from H nodes to 10. To
-    # lead back, their rows and columns are swapped by `.T`: (N, 10) @ (10, H) gives (N, H). They
-    # must be the weights that gave these outputs, so that no weight changes before this line.
-    slope = hidden_layer_output * (1 - hidden_layer_output)
-    delta_hidden = delta_output @ weights_hidden_to_output.T * slope
+    # dE/dh = sum over the ten outputs of delta_output * w. The weights, of shape (H, 10), lead from
+    # H nodes to 10. To lead back, their rows and columns are swapped by `.T`: (N, 10) @ (10, H)
+    # gives (N, H). E is the error of outputs to which the weights have led as they are here. With
+    # changed weights this would be the derivative of something else, so that all deltas are
+    # computed before any weight changes.
+    derivative_hidden = delta_output @ weights_hidden_to_output.T
+    # delta_hidden = dE/dh * h * (1 - h): (N, H)
+    delta_hidden = derivative_hidden * hidden_layer_output * (1 - hidden_layer_output)
 
-    # dE/dw = delta * x, added up over the images. For two images of three pixels, [a b c] and
-    # [d e f], and one hidden node, whose delta is p for the first image and q for the second:
+    # dE/dw = delta * x, added up over the images, is `img.T @ delta`. For two images of three
+    # pixels, [a b c] and [d e f], and one hidden node, whose delta is p for the first image and q
+    # for the second:
     #
     #                         [a d]         [a*p + d*q]     the first pixel of both images
     #     img.T @ delta   =   [b e] @ [p] = [b*p + e*q]     the second
     #                         [c f]   [q]   [c*p + f*q]     the third
     #
-    # Without `.T` a row of img would be the pixels of one image, and the sum one over pixels.
-    # In full, (784, N) @ (N, H) gives (784, H): a derivative for each weight. It costs less to
-    # multiply the deltas by the step than the product, which is larger.
+    # `@` multiplies along the rows of its first matrix. `.T` makes a row of each pixel, with its
+    # values in all images, so that the sum is one over images. In full, (784, N) @ (N, H) gives
+    # (784, H): a derivative for each weight.
+    #
+    # These sums have to be divided by N, to be means, and multiplied by the learning rate. That is
+    # done to the deltas, as the products would need a second array as large as the weights for it.
+    # A learning rate that is a NumPy float64 would turn float32 deltas into float64; `float` makes
+    # it a number of Python, which keeps their dtype.
     #
     # `w -= ...` changes the array that the caller has passed in. `w = w - ...` would make a new
     # one, and the caller's would stay as it was.
-    step = float(learning_rate) / len(img)  # the sum over N images, divided by N, is their mean
-    weights_hidden_to_output -= hidden_layer_output.T @ (step * delta_output)
-    biases_output -= step * delta_output.sum(axis=0)
-    weights_input_to_hidden -= img.T @ (step * delta_hidden)
-    biases_hidden -= step * delta_hidden.sum(axis=0)
+    rate_per_image = float(learning_rate) / len(img)
+    weights_hidden_to_output -= hidden_layer_output.T @ (rate_per_image * delta_output)
+    biases_output -= rate_per_image * delta_output.sum(axis=0)
+    weights_input_to_hidden -= img.T @ (rate_per_image * delta_hidden)
+    biases_hidden -= rate_per_image * delta_hidden.sum(axis=0)
+
+
+# From the second epoch on, `train` leaves out images that are learned: those whose ten outputs were
+# all nearer to the label than TOLERANCE / epoch, which is 0.25 in epoch 2 and 0.05 in epoch 10.
+TOLERANCE = 0.5  # at most 1, so that no image counts as learned in the first epoch
+
+# An image is its 28 rows one after the other, 28 numbers to a row. While it learns, the network
+# sees a window of the image, rows 3 to 24 of 0 to 27. The other rows hold less than 1 % of all ink.
+# The window moves by the shifts, and must stay inside the 784 pixels with each of them.
+WINDOW_START, WINDOW_END = 3 * 28, 25 * 28
+SHIFTS = (0, -1, 1, -28, 28)  # not at all, or by a pixel to the left, to the right, up or down
+
+# The mean and the standard deviation of all pixels of the training set.
+PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081
 
 
 def train(
@@ -334,51 +372,57 @@ def train(
     1. A batch is one step. 64 images at once take far less time than 64 times one image, and the
        mean of their gradients is a better direction than the gradient of a single image.
 
-    2. The learning rate falls from epoch to epoch, in equal parts, to a twentieth in the last one.
-       Long steps come far at first, but then they jump to and fro around the goal. Short ones let
+    2. The learning rate falls from epoch to epoch, by equal amounts, to a twentieth in the last.
+       Long steps get far at first, but then they jump to and fro around the goal. Short ones let
        the weights settle.
 
-    3. All biases begin at -2, as `initialize_weights_and_biases` explains.
+    3. All biases begin at -2, for the reason that `initialize_weights_and_biases` gives.
 
     4. The pixels are standardized: their mean is subtracted, and the result is divided by their
-       standard deviation. Pixels from 0 to 1 are never negative, so that one image can only make
-       all weights of a hidden node grow, or make all of them shrink (dE/dw = delta * x). Pixels on
-       both sides of 0 let some grow while others shrink.
+       standard deviation, so that they lie around 0, at a distance of about 1. Pixels from 0 to 1
+       are never negative, so that an image can only make all weights of a hidden node grow, or all
+       shrink (dE/dw = delta * x), and in a batch they still tend to move together. With inputs on
+       both sides of 0 some grow while others shrink.
 
-    5. The network looks at a window of the image, which moves. For each batch the window stays in
-       the middle or moves by a pixel, at random, so that the digits in it seem to move the other
-       way. A digit that has moved is still the same digit, and the network learns that it does not
-       matter exactly where a stroke is (Simard, Steinkraus and Platt, Best practices for
-       convolutional neural networks applied to visual document analysis, 2003). What the window
-       leaves out, so that it can move, are rows at the top and the bottom with hardly any ink. That
-       saves a fifth of the time, too.
+    5. The network sees a window of the image, which moves. For each batch the window stays in the
+       middle or moves by a pixel, at random, so that the digits in it seem to move the other way. A
+       digit that has moved is still the same digit, and the network learns that it does not matter
+       exactly where a stroke is (Simard, Steinkraus and Platt, Best practices for convolutional
+       neural networks applied to visual document analysis, 2003). The window leaves out three rows
+       at the top and three at the bottom. One of each would be room enough to move; but all of them
+       have little ink, and without them there is a fifth less to compute.
 
     6. What is learned is left out. `outputs` keeps what the network answered to each image when it
-       last had it in a batch. If all ten outputs were then nearer to the label than a tolerance,
-       the image is left out of the epoch. Its deltas, which begin as output - label, are so small
-       that it would change little, and the time is better spent on the others. The tolerance
-       shrinks from epoch to epoch, so that images come back that were learned, but not well enough.
-       All this is fair: it only decides how often the network looks at which training image. The
-       images of the test set, which tell how good it is, are not among them. (LeCun et al.,
-       Efficient BackProp, 1998, call this an emphasizing scheme.)
+       last had it in a batch. Where all ten were nearer to the label than the tolerance, the deltas
+       were small, so that the image would change little. Left out, such images save most of the
+       time, and the network reads as well. It could forget some of them unnoticed. But the
+       tolerance shrinks from epoch to epoch, so that images come back that were not learned well
+       enough, and the last steps are short. Is leaving out cheating? No: how well the network reads
+       is measured with the images of the test set. None of them is left out, and none is learned
+       from. (LeCun, Bottou, Orr and Mueller, 1998, call this an emphasizing scheme.)
 
     Parameters
     ----------
     images : array of shape (N, 784)
-        Pixels from 0 (background) to 1 (ink). Computed with in float32, whatever their dtype.
+        Pixels from 0 (background) to 1 (ink), of any dtype; they are converted to float32.
     labels : array of shape (N, 10)
         One-hot: in each row a 1 in the column of the digit, and 0 elsewhere.
-    epochs, hidden_nodes : int
+    epochs : int
+        The number of epochs; with 0 the network stays as random as it begins.
+    hidden_nodes : int
+        The number H of hidden nodes.
     learning_rate : float
         That of the first epoch.
     seed : int, numpy.random.Generator or None
-        With the same seed, machine and number of threads the result is the same, bit for bit.
+        The same int gives the same network, bit for bit, on the same machine with the same number
+        of threads.
     report : callable, optional
         Is called after each step with five arguments: the epoch (from 1), the number of epochs, how
         many images of this epoch are done, how many it has, and `outputs`, of shape (N, 10). They
-        are from the last time that an image was in a batch: of the image moved as it was then, by
+        are from the last time that each image was in a batch: of the image moved as it was then, by
         the network as it was before that step. So an error or an accuracy that is computed from
-        them lags behind the network as it is now.
+        them lags behind the network as it is now. During the first epoch the outputs of images that
+        have not had their turn are 0.
 
     Returns
     -------
@@ -400,18 +444,19 @@ def train(
     window_weights = network.weights_input_to_hidden[WINDOW_START:WINDOW_END]
     network = network._replace(weights_input_to_hidden=window_weights)
 
-    # At first each output counts as 0. The one that should be 1 is then off by 1, which is more
+    # At first each output counts as 0. Then the one that should be 1 is off by 1, which is not less
     # than the tolerance, so that the first epoch takes all images.
     outputs = np.zeros_like(labels)
 
-    rates = np.linspace(learning_rate, learning_rate / 20, epochs)  # falling in equal parts
+    rates = np.linspace(learning_rate, learning_rate / 20, epochs)  # one for each epoch
     for epoch, rate in enumerate(rates, start=1):
-        learned = np.abs(outputs - labels).max(axis=1) < TOLERANCE / epoch
-        order = rng.permutation(np.flatnonzero(~learned))  # numbers of images
+        distances = np.abs(outputs - labels).max(axis=1)  # for each image that of its worst output
+        unlearned = np.flatnonzero(distances >= TOLERANCE / epoch)  # the numbers of these images
+        order = rng.permutation(unlearned)
         for start in range(0, len(order), BATCH_SIZE):
             batch = order[start : start + BATCH_SIZE]
-            # The window, which moves. At the left or right edge of a row it then has a pixel of the
-            # row before or after, but that is nearly always as blank as the one it replaces.
+            # The window moves. At the left or right edge of a row it may then show a pixel of the
+            # row before or after, which is nearly always as blank as the one that was there.
             shift = rng.choice(SHIFTS)
             img = images[batch, WINDOW_START + shift : WINDOW_END + shift]
             img = (img - PIXEL_MEAN) / PIXEL_STD  # standardized
@@ -423,11 +468,12 @@ def train(
             if report:
                 report(epoch, epochs, start + len(batch), len(order), outputs)
 
-    # The network has learned from standardized pixels of a window, but is to be asked with whole
+    # The network has learned from standardized pixels of a window, but will be asked with whole
     # images from 0 to 1. So the standardization becomes part of its weights and biases:
     #     w * (x - mean) / std  =  (w / std) * x  -  mean * (w / std)
-    # The first term is a weight of w / std, and the second, which has no x, belongs to the bias.
-    # Pixels outside the window get weights of 0.
+    # In the first term w / std takes the place of the weight. The second has no x, so that the
+    # second terms of all pixels can be added to the bias. Pixels outside the window have weights
+    # of 0.
     weights = np.zeros((784, hidden_nodes), np.float32)
     weights[WINDOW_START:WINDOW_END] = network.weights_input_to_hidden / PIXEL_STD
     biases = network.biases_hidden - PIXEL_MEAN * weights.sum(axis=0)
@@ -435,7 +481,7 @@ def train(
 
 
 def check_training_set(images: Array, labels: Array) -> None:
-    """Raise a `ValueError` that says what is wrong if these are not what `train` takes."""
+    """Raise a `ValueError` that says what is wrong with images and labels, if anything is."""
     if images.ndim != 2 or images.shape[1] != 784 or len(images) == 0:
         raise ValueError(f"images must have shape (N, 784), N > 0, not {images.shape}")
     smallest, largest = images.min(), images.max()  # both are NaN if any pixel is
