@@ -1,12 +1,11 @@
-"""Fetch, check and read MNIST: 70,000 images of handwritten digits.
+"""MNIST, 70,000 images of handwritten digits: fetched once, kept in a folder, checked and read.
 
-`get_data` takes the four files from a folder. What that lacks is downloaded, and where there is no
-network, a tenth of MNIST that is bundled with the program has to do. A file from anywhere else must
-have the SHA-256 below, so that no mirror has to be trusted.
+The network is used only when `get_data` finds that one of the four files is missing in the folder.
+Importing this module does nothing. A file is used only if it has the SHA-256 below, wherever it
+comes from, so that no mirror has to be trusted.
 """
 
 import contextlib
-import functools
 import hashlib
 import math
 import os
@@ -16,6 +15,7 @@ import threading
 import time
 import zlib
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +27,10 @@ MIRRORS = (
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
 PATIENCE_SECONDS = 12  # for an answer, shared by the mirrors: the prompt has to come within 15
-SLOWEST_BYTES_PER_SECOND = 20_000  # a slower download is given up
-LARGEST_FILE = 50_000_000  # bytes, compressed or not: no file of MNIST has more
+SLOWEST_BYTES_PER_SECOND = 20_000  # a mirror that sends less is given up
+LARGEST_FILE = 50_000_000  # bytes: the images of the training set have 47 million, uncompressed
+SOCKET_TIMEOUT_SECONDS = 10  # without a byte, until a transfer that was given up ends as well
+MEMORY_SECONDS = 60  # how long a download that has failed is not tried again
 
 SPLITS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -40,7 +42,11 @@ SHA256 = {  # of the uncompressed files
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+# The first tenth of MNIST comes with the program, for those who have no network.
 SAMPLE_FOLDER = Path(__file__).resolve().parent / "tests" / "mnist_sample"
+
+# When a download has failed (`time.monotonic`), for each folder and list of mirrors.
+failed_downloads: dict[tuple[Path, tuple[str, ...]], float] = {}
 
 
 class DataError(Exception):
@@ -48,11 +54,15 @@ class DataError(Exception):
 
 
 def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the images and labels of one split of MNIST, after downloading them if need be.
+    """Return the images and the labels of one split of MNIST.
 
-    The four files are looked for in the folder that the environment variable MNIST_DIR names, or
-    else in `data` beside this module, compressed or not. If one is missing and no mirror delivers
-    it, both splits come from the bundled sample. What is going on is told on stderr.
+    They come from the folder if it has all four files, else from the folder after what is missing
+    has been downloaded to it, else, if no mirror has delivered it, from the bundled sample.
+
+    The folder is the one that the environment variable MNIST_DIR names, or else `data` beside this
+    module. Its files may be compressed (`.gz`) or not. The network is used only if one of them is
+    missing. A download that has failed is not tried again for a minute, so that both splits come
+    from the sample then. What is going on is told on stderr.
 
     Parameters
     ----------
@@ -77,12 +87,12 @@ def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.floa
     if split not in SPLITS:
         raise ValueError(f"split must be 'train' or 'test', not {split!r}")
     folder = Path(os.environ.get("MNIST_DIR") or Path(__file__).with_name("data"))
-    folder = folder.expanduser().resolve()
     try:
-        if missing_files(folder) and not download_missing(folder, os.environ.get("MNIST_MIRROR")):
+        folder = folder.expanduser().resolve()
+        if missing_files(folder) and not download_missing(folder):
             folder = SAMPLE_FOLDER
         images, labels = (parse_idx(read_file(folder, name)) for name in SPLITS[split])
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~name, and there is no such user
         raise DataError(
             f"The folder {folder} cannot be used ({error}): set MNIST_DIR to another one"
         ) from error
@@ -90,7 +100,7 @@ def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.floa
 
 
 def missing_files(folder: Path) -> list[str]:
-    """Return the names of the files of MNIST that a folder lacks, be they compressed or not."""
+    """Return the names of the files of MNIST that a folder lacks, compressed and uncompressed."""
     present = {path.name for path in folder.iterdir()} if folder.exists() else set()
     return [name for name in SHA256 if name not in present and f"{name}.gz" not in present]
 
@@ -98,7 +108,7 @@ def missing_files(folder: Path) -> list[str]:
 def read_file(folder: Path, name: str) -> bytes:
     """Return the uncompressed content of a file, or raise `DataError` if it is not MNIST's.
 
-    The sample is not checked: git guards it.
+    The sample is not checked, as it is a part of this repository.
     """
     path = folder / name
     if not path.exists():
@@ -109,90 +119,115 @@ def read_file(folder: Path, name: str) -> bytes:
     return content
 
 
-@functools.cache  # so that in a notebook only the first call waits and prints
-def download_missing(folder: Path, own_mirror: str | None) -> bool:
-    """Download what a folder lacks, and return whether it is complete now; say so if it is not."""
+def download_missing(folder: Path) -> bool:
+    """Download what a folder lacks, and return whether it has all of MNIST now; say so if not."""
+    own_mirror = os.environ.get("MNIST_MIRROR")
     if own_mirror and not own_mirror.startswith(("http://", "https://")):
         raise DataError(f"MNIST_MIRROR must begin with http:// or https://, not be {own_mirror!r}")
     mirrors = (own_mirror, *MIRRORS) if own_mirror else MIRRORS
+    failed = failed_downloads.get((folder, mirrors))
+    if failed is not None and time.monotonic() - failed < MEMORY_SECONDS:
+        print_progress("This is the bundled sample, too: the download of MNIST has just failed.")
+        return False
+
     missing = missing_files(folder)
     for name in SHA256.keys() - missing:
-        read_file(folder, name)  # a wrong file is worth no download
-    print_progress(f"MNIST is not complete in {folder}: downloading what is missing.")
+        read_file(folder, name)  # a wrong file is an error now, and not after a download
+    what = "MNIST (12 MB)" if len(missing) == 4 else f"{len(missing)} of the 4 files of MNIST"
+    print_progress(f"Downloading {what} to {folder}")
     for mirror in mirrors:
-        print_progress(f"Trying {mirror}")
+        print_progress(f"Trying {mirror}", live=True)
         try:
-            missing = missing_files(folder)
-            for number, name in enumerate(missing, start=1):
-                url = f"{mirror.rstrip('/')}/{name}.gz"
-                title = f"Downloading {name}.gz ({number} of {len(missing)})"
-                body = download(url, PATIENCE_SECONDS / len(mirrors), title)
-                print_progress(f"{title}: {len(body) / 1e6:.1f} MB")
+            for name in missing_files(folder):
+                body = download(f"{mirror.rstrip('/')}/{name}.gz", PATIENCE_SECONDS / len(mirrors))
                 content = uncompressed(body)
                 if hashlib.sha256(content).hexdigest() != SHA256[name]:
-                    raise ConnectionError("it sent something else (a log-in page, perhaps)")
+                    raise ConnectionError(f"it sent {len(body):,} bytes that are not {name}.gz")
                 store_file(folder, name, content)
         except ConnectionError as error:
-            print_progress(f"  failed: {error}")
+            print_progress(f"{mirror}: {error}")
         else:
-            print_progress(f"MNIST is now kept in {folder}")
             return True
-    print_progress("Going on with the bundled sample. For the full set, go online and start again,")
-    print_progress(f"or put these files into {folder}")
-    for name in missing_files(folder):
-        print_progress(f"  {name}.gz")
+    failed_downloads[folder, mirrors] = time.monotonic()
+    print_progress("So this is the bundled sample, a tenth of MNIST. For all of it, go online and")
+    print_progress("start again. (README.md tells how to put the files there by hand.)")
     return False
 
 
-def download(url: str, patience: float, title: str) -> bytes:
-    """Return what is at a URL, or raise `ConnectionError`.
+def download(url: str, patience: float) -> bytes:
+    """Return what is at a URL; raise a `ConnectionError` if that fails or takes too long.
 
-    No library limits how long the look-up of a name takes, so the request runs in a thread that can
-    be left behind. Two limits hold, whatever the server does: one on the bytes, and one on the time
-    that they take, as enough of them have to come in each period of `patience` seconds.
+    Two limits hold, whatever the server does: at most `LARGEST_FILE` bytes are taken, and enough of
+    them have to come in each period of `patience` seconds.
     """
-    import requests  # here, because it takes 0.1 s and most runs download nothing
+    name = url.rpartition("/")[2]
+    transfer = Transfer(url)
+    transfer.start()
+    period_start, size_then = time.monotonic(), 0
+    try:
+        while transfer.is_alive():
+            transfer.join(0.1)
+            size = len(transfer.body)
+            if size:
+                of_total = f" of {transfer.length / 1000:,.0f}" if transfer.length else ""
+                print_progress(f"{name}: {size / 1000:,.0f}{of_total} kB", live=True)
+            if time.monotonic() - period_start > patience:
+                if size - size_then < patience * SLOWEST_BYTES_PER_SECOND:
+                    stopped = f"it stopped or is too slow, after {size / 1000:,.0f} kB"
+                    raise ConnectionError(stopped if size else "no answer")
+                period_start, size_then = time.monotonic(), size
+    finally:
+        transfer.wanted = False  # also after Ctrl-C, which in a notebook ends only the call
+    if transfer.error:
+        raise ConnectionError(root_cause(transfer.error))
+    print_progress(f"{name}: {len(transfer.body) / 1000:,.0f} kB")
+    return bytes(transfer.body)
 
-    body, length, size = bytearray(), 0, 0
-    checked = arrived = time.monotonic()
-    failure: BaseException | None = None
 
-    def receive() -> None:
-        nonlocal length, arrived, failure
+class Transfer(threading.Thread):
+    """A download in a thread of its own, which can be left behind.
+
+    That is needed because nothing can interrupt the look-up of a name. Once a server has answered,
+    a thread that is no longer wanted ends by itself: it looks whether it is wanted after each
+    piece, and waits for none of them for ever.
+    """
+
+    def __init__(self, url: str) -> None:
+        import requests  # here, because it takes 0.1 s, and most runs download nothing
+
+        super().__init__(daemon=True)  # a program can end while it is still running
+        self.session = requests.Session()
+        self.url = url
+        self.body = bytearray()  # what has come so far
+        self.length = 0  # of the whole body, if the server has told it
+        self.error: Exception | None = None
+        self.wanted = True
+
+    def run(self) -> None:
+        """Fetch the body, piece by piece."""
         try:
-            with requests.get(
-                url,
-                stream=True,
-                headers={"Accept-Encoding": "identity"},  # the file is compressed already
-                # requests would read the body of a redirect, however long it is.
-                hooks={"response": lambda r, **_: r.close() if r.is_redirect else None},
-            ) as response:
+            with (
+                self.session as session,
+                session.get(
+                    self.url,
+                    stream=True,
+                    timeout=SOCKET_TIMEOUT_SECONDS,
+                    headers={"Accept-Encoding": "identity"},  # the file is compressed already
+                    # requests would read the body of a redirect, however long it is.
+                    hooks={"response": lambda r, **_: r.close() if r.is_redirect else None},
+                ) as response,
+            ):
                 if response.status_code != 200:
                     raise ConnectionError(f"HTTP status {response.status_code}")
-                length = min(int(response.headers.get("Content-Length", 0)), LARGEST_FILE)
-                for chunk in response.raw.stream(64):  # small: it comes when it is full
-                    body.extend(chunk)
-                    arrived = time.monotonic()
-                    if len(body) > LARGEST_FILE:
+                self.length = min(int(response.headers.get("Content-Length", 0)), LARGEST_FILE)
+                # `iter_content` would do, but older versions have no limit on what they read of the
+                # size of a chunk.
+                while self.wanted and (piece := response.raw.read(10_000)):
+                    self.body += piece
+                    if len(self.body) > LARGEST_FILE:
                         raise ConnectionError("it sends more than any file of MNIST has")
         except Exception as error:  # whatever it is, this mirror has failed
-            failure = error
-
-    thread = threading.Thread(target=receive, daemon=True)
-    thread.start()
-    while thread.is_alive():
-        thread.join(0.1)
-        total = f" of {length / 1e6:.1f}" if length else ""
-        print_progress(f"{title}: {len(body) / 1e6:.1f}{total} MB" if body else "", end="")
-        if time.monotonic() - checked > patience:
-            if len(body) - size < patience * SLOWEST_BYTES_PER_SECOND:
-                silent = time.monotonic() - arrived > patience / 4
-                reason = "it stopped" if silent else "it is too slow"
-                raise ConnectionError(f"{reason} ({len(body):,} bytes)" if body else "no answer")
-            checked, size = time.monotonic(), len(body)
-    if failure:
-        raise ConnectionError(root_cause(failure))
-    return bytes(body)
+            self.error = error
 
 
 def root_cause(error: BaseException) -> str:
@@ -239,9 +274,29 @@ def parse_idx(content: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=items).reshape(shape)
 
 
-def print_progress(line: str, end: str = "\n") -> None:
-    """Write a line on stderr; one without an end is live: a terminal draws the next over it."""
-    if sys.stderr.isatty() and os.environ.get("TERM") != "dumb":
-        print(f"\r{'':79}\r{line}", end=end, file=sys.stderr, flush=True)
-    elif end:
+def print_progress(line: str, *, live: bool = False) -> None:
+    """Write a line on stderr; the next one takes the place of a live one.
+
+    Only a terminal has live lines. They are shorter than it is wide, as a line that is continued in
+    the next row could not be replaced.
+    """
+    if is_terminal(sys.stderr):
+        try:
+            width = os.get_terminal_size(2).columns or 80
+        except OSError:
+            width = 80
+        blank = " " * (width - 1)
+        text = line[: width - 1] if live else line
+        print(f"\r{blank}\r{text}", end="" if live else "\n", file=sys.stderr, flush=True)
+    elif not live:
         print(line, file=sys.stderr, flush=True)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal in which a line can be replaced.
+
+    The shell of IDLE says that its streams are terminals, but they are none: they are not the
+    process's own.
+    """
+    own = stream is sys.__stdout__ or stream is sys.__stderr__
+    return own and stream.isatty() and os.environ.get("TERM") != "dumb"

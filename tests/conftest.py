@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy is imported: below, and in the programs
@@ -15,7 +14,11 @@ from neural_network import Array, Network, train
 
 FULL_MNIST = Path(os.environ.pop("MNIST_DIR", "data")).expanduser().resolve()
 os.environ.pop("MNIST_MIRROR", None)
-# Proxies that refuse: not even the name of a public mirror is looked up.
+# Proxies that refuse: not even the name of a public mirror is looked up. The lower-case names of a
+# user's own proxies would win.
+for variable in list(os.environ):
+    if variable.lower().endswith("_proxy"):
+        del os.environ[variable]
 os.environ.update(HTTPS_PROXY="http://127.0.0.1:1", NO_PROXY="127.0.0.1")
 # What is started with `&` inherits that interruptions are ignored, and would pass it on.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -25,11 +28,9 @@ settings.load_profile("repeatable")
 
 
 @pytest.fixture(autouse=True)
-def _start_anew() -> Iterator[None]:
-    """Let no test profit from what another one has tried to download."""
-    import_data.download_missing.cache_clear()
-    yield
-    import_data.download_missing.cache_clear()
+def _start_anew() -> None:
+    """Let no test know what another one has tried to download in vain."""
+    import_data.failed_downloads.clear()
 
 
 @pytest.fixture(scope="session")

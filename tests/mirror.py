@@ -128,13 +128,6 @@ def close_halfway(request: Request) -> None:
     request.wfile.flush()
 
 
-def boast(request: Request) -> None:
-    """Announce a file of incredible length, and send a little of it."""
-    request.begin(Content_Length="9" * 400)
-    request.wfile.write(request.content[:1000])
-    request.wait(1)
-
-
 def trickle(size: int, seconds: float) -> Answer:
     """Send the file in pieces of a size, with a pause after each."""
 
@@ -146,6 +139,20 @@ def trickle(size: int, seconds: float) -> Answer:
                 return
 
     return answer
+
+
+def crawl(request: Request) -> None:
+    """Send 15,000 bytes in a second, for as long as the client takes them."""
+    request.begin(Content_Length=10_000_000)
+    while request.wait(0.1):
+        request.wfile.write(bytes(1_500))
+
+
+def endless_chunk_size(request: Request) -> None:
+    """Begin a chunk, and never come to the end of the line that says how long it is."""
+    request.begin(Transfer_Encoding="chunked")
+    while request.wait(0):
+        request.wfile.write(b"0" * 1_000_000)
 
 
 def never_end(code: int = 200, **headers: str) -> Answer:
