@@ -12,8 +12,9 @@ that the ten outputs come nearer to the label, which says what they should be: 1
 and 0 for the others. How well the network reads is measured with other images, the test set.
 
 The file can be read from top to bottom: how a network answers (`forward_propagation`), how far off
-an answer is (`compute_error`), how a step makes it better (`backpropagation`), how many such steps
-train a network (`train`), and last the program that trains one and lets people ask it.
+an answer is, for people to watch (`compute_error`), how a step makes it better (`backpropagation`),
+how many such steps train a network (`train`), and last the program that trains one and lets people
+ask it.
 """
 
 import argparse
@@ -22,6 +23,7 @@ import itertools
 import math
 import os
 import re
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -37,7 +39,7 @@ if __name__ == "__main__":
 import numpy as np
 from numpy.typing import NDArray
 
-from import_data import DataError, get_data
+from import_data import DataError, get_data, is_terminal
 
 # More hidden nodes read a little better, but take longer to train. LeCun, Bottou, Bengio and
 # Haffner had a network of 300 as well (Gradient-based learning applied to document recognition,
@@ -67,13 +69,14 @@ class Network(NamedTuple):
     in this order, and `**network._asdict()` passes them on by name, in any order.
     """
 
-    weights_input_to_hidden: Array  # (784, H): a row for each pixel, a column for each hidden node
+    # (784, H), or (616, H) while `train` works: a row for each pixel, a column for each hidden node
+    weights_input_to_hidden: Array
     weights_hidden_to_output: Array  # (H, 10): a row for each hidden node, a column for each digit
     biases_hidden: Array  # (H,)
     biases_output: Array  # (10,)
 
 
-# Where all biases begin. Without other inputs the output of a node is then sigmoid(-2) = 0.12.
+# Where all biases begin. A node whose inputs are all 0 then has the output sigmoid(-2) = 0.12.
 FIRST_BIAS = -2
 
 
@@ -89,9 +92,9 @@ def initialize_weights_and_biases(
     only about sqrt(n) times as large as one of them. Divided by that, weighted sums do not grow
     with the number of inputs (LeCun, Bottou, Orr and Mueller, Efficient BackProp, 1998).
 
-    All biases are -2, so that all nodes begin nearly off. Of the outputs only one in ten should be
-    on. And as hidden nodes pass little on at first, a step changes the outputs less, so that the
-    learning rate can be larger.
+    All biases are -2, so that all nodes begin nearly off. That matters for the hidden nodes: as
+    they pass little on at first, a step changes the outputs less, so that the learning rate can be
+    larger. For the outputs it is about right, too, as only one in ten should be on.
 
     Parameters
     ----------
@@ -151,8 +154,8 @@ def forward_propagation(
     Parameters
     ----------
     img : floating-point array of shape (784,) or (N, 784)
-        The pixels, from 0 (background) to 1 (ink). (While it trains, `train` passes something else,
-        with weights to match: the pixels of a part of each image, in another range.)
+        The pixels, from 0 (background) to 1 (ink). (While `train` works, it passes the 616 pixels
+        of a part of each image, in another range, and weights to match.)
     weights_input_to_hidden, weights_hidden_to_output, biases_hidden, biases_output
         As `initialize_weights_and_biases` or `train` returns them.
 
@@ -162,7 +165,8 @@ def forward_propagation(
     output_layer_output : array of shape (10,) or (N, 10)
         A score from 0 to 1 for each digit.
     """
-    # (N, 784) @ (784, H) gives (N, H): a row for each image, with a sum for each hidden node.
+    # (N, 784) @ (784, H) gives (N, H): a row for each image, with a sum for each hidden node. `+`
+    # adds the biases, of shape (H,), to each row.
     hidden_layer_output = sigmoid(img @ weights_input_to_hidden + biases_hidden)
     # (N, H) @ (H, 10) gives (N, 10): a row for each image, with a sum for each digit.
     output_layer_output = sigmoid(hidden_layer_output @ weights_hidden_to_output + biases_output)
@@ -219,7 +223,7 @@ def backpropagation(
     *,
     learning_rate: float = LEARNING_RATE,
 ) -> None:
-    """Compute the gradient of the error, and take one step against it: change the arrays in place.
+    """Compute the gradient of the cross-entropy, and change the arrays by a step against it.
 
     The names, for one image: x is an input of a node, w the weight of that input, b the bias of the
     node, and z its weighted sum, x1 * w1 + x2 * w2 + ... + b. The output sigmoid(z) is called h for
@@ -245,7 +249,7 @@ def backpropagation(
     of a node. It is called the delta of the node, and there is one for each image.
 
     1. The outputs. z affects o, and o affects one of the ten terms of E. The derivative of log(o)
-       is 1 / o:
+       is 1 / o, that of log(1 - o) is -1 / (1 - o), and so, with a common denominator:
 
         dE/do = -y / o + (1 - y) / (1 - o) = (o - y) / (o * (1 - o))
         do/dz = exp(-z) / (1 + exp(-z))**2 = o * (1 - o),  as exp(-z) / (1 + exp(-z)) = 1 - o
@@ -256,8 +260,8 @@ def backpropagation(
        that is badly wrong: 0.01 instead of 1 has the slope 0.01 * 0.99. Such an output would hardly
        learn, though it has the most to learn.
 
-    2. The hidden nodes. h is an input of all ten outputs, so that it affects E in ten ways. In the
-       z of each output it has a weight w, so that dz/dh = w, and what the ten do to E adds up. Then
+    2. The hidden nodes. h is an input of all ten outputs. If it grows a little, all ten z change,
+       each by as much as its weight w for this input says, and the ten effects on E add up. Then
        the slope comes again, as the z of the hidden node affects h:
 
         dE/dh = sum over the ten outputs of  delta_output * w
@@ -306,9 +310,8 @@ def backpropagation(
 
     # dE/dh = sum over the ten outputs of delta_output * w. The weights, of shape (H, 10), lead from
     # H nodes to 10. To lead back, their rows and columns are swapped by `.T`: (N, 10) @ (10, H)
-    # gives (N, H). E is the error of outputs to which the weights have led as they are here. With
-    # changed weights this would be the derivative of something else, so that all deltas are
-    # computed before any weight changes.
+    # gives (N, H). The derivatives are those of an E that was computed with the weights as they are
+    # here. So both deltas are computed before any weight changes.
     derivative_hidden = delta_output @ weights_hidden_to_output.T
     # delta_hidden = dE/dh * h * (1 - h): (N, H)
     delta_hidden = derivative_hidden * hidden_layer_output * (1 - hidden_layer_output)
@@ -325,10 +328,10 @@ def backpropagation(
     # values in all images, so that the sum is one over images. In full, (784, N) @ (N, H) gives
     # (784, H): a derivative for each weight.
     #
-    # These sums have to be divided by N, to be means, and multiplied by the learning rate. That is
-    # done to the deltas, as the products would need a second array as large as the weights for it.
-    # A learning rate that is a NumPy float64 would turn float32 deltas into float64; `float` makes
-    # it a number of Python, which keeps their dtype.
+    # These sums have to be divided by N, to be means, and multiplied by the learning rate. It is
+    # quicker to do that with the deltas, which are fewer numbers than the weights. A learning rate
+    # that is a NumPy float64 would turn float32 deltas into float64; `float` makes it a number of
+    # Python, which keeps their dtype.
     #
     # `w -= ...` changes the array that the caller has passed in. `w = w - ...` would make a new
     # one, and the caller's would stay as it was.
@@ -349,7 +352,7 @@ TOLERANCE = 0.5  # at most 1, so that no image counts as learned in the first ep
 WINDOW_START, WINDOW_END = 3 * 28, 25 * 28
 SHIFTS = (0, -1, 1, -28, 28)  # not at all, or by a pixel to the left, to the right, up or down
 
-# The mean and the standard deviation of all pixels of the training set.
+# The mean and the standard deviation of all pixels of MNIST's training set.
 PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081
 
 
@@ -379,10 +382,10 @@ def train(
     3. All biases begin at -2, for the reason that `initialize_weights_and_biases` gives.
 
     4. The pixels are standardized: their mean is subtracted, and the result is divided by their
-       standard deviation, so that they lie around 0, at a distance of about 1. Pixels from 0 to 1
-       are never negative, so that an image can only make all weights of a hidden node grow, or all
-       shrink (dE/dw = delta * x), and in a batch they still tend to move together. With inputs on
-       both sides of 0 some grow while others shrink.
+       standard deviation. Background, 0, becomes -0.4, and ink, 1, becomes 2.8. Pixels from 0 to 1
+       are never negative, so that an image moves all weights of a hidden node that it moves at all
+       in the same direction (dE/dw = delta * x), and a batch still tends to. What is needed is
+       mostly that some grow while others shrink, as they can with inputs on both sides of 0.
 
     5. The network sees a window of the image, which moves. For each batch the window stays in the
        middle or moves by a pixel, at random, so that the digits in it seem to move the other way. A
@@ -394,12 +397,14 @@ def train(
 
     6. What is learned is left out. `outputs` keeps what the network answered to each image when it
        last had it in a batch. Where all ten were nearer to the label than the tolerance, the deltas
-       were small, so that the image would change little. Left out, such images save most of the
-       time, and the network reads as well. It could forget some of them unnoticed. But the
-       tolerance shrinks from epoch to epoch, so that images come back that were not learned well
-       enough, and the last steps are short. Is leaving out cheating? No: how well the network reads
-       is measured with the images of the test set. None of them is left out, and none is learned
-       from. (LeCun, Bottou, Orr and Mueller, 1998, call this an emphasizing scheme.)
+       were small, so that the image would change little. Without such images an epoch takes a
+       fraction of the time, and the network reads as many digits right, though its outputs end a
+       little further from the labels. It does forget a few of the images unnoticed. But the
+       tolerance shrinks from epoch to epoch, so that those come back that were not learned well
+       enough, and the last steps are too short to undo much. Is leaving out cheating? No: how well
+       the network reads is measured with the images of the test set. None of them is left out, and
+       none is learned from. (LeCun, Bottou, Orr and Mueller, 1998, call this an emphasizing
+       scheme.)
 
     Parameters
     ----------
@@ -504,11 +509,19 @@ ImageSet = tuple[Array, Array]  # images and their labels
 HELP = """\
   42     training image 42, which the network has learned from
   t 42   test image 42, which it has never seen
-  w      a test image that it gets wrong, another one each time
-  ?      this list
-  q      quits
-The output of a digit is a score from 0 to 1, not a probability."""
-SURE = 0.9  # below this output the second choice is shown, too
+  Enter  any test image, another one each time
+  w      a test image that it misreads, another one each time
+  ?      this help
+  q      quit
+
+Beside an image stand the ten outputs of the network, one for
+each digit: scores from 0 to 1, not probabilities.
+
+The table of the training shows for each epoch how many images
+were not learned yet, and the mean squared error and accuracy
+of all. They are those of each image when it was last in a
+batch, moved as it was then. So they lag behind the network."""
+COLUMNS = "Epoch   Images   Error  Accuracy"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -518,70 +531,76 @@ def parse_arguments() -> argparse.Namespace:
         epilog="MNIST is kept in data/, or in the folder that the environment variable MNIST_DIR "
         "names. It comes from public mirrors, or from the URL that MNIST_MIRROR names.",
     )
-    default = "(default: %(default)s)"
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help=f"passes {default}")
-    parser.add_argument("--hidden-nodes", type=int, default=HIDDEN_NODES, help=default)
-    parser.add_argument("--seed", type=int, default=0, help=f"of the random generator {default}")
+    for name, default, meaning in (
+        ("--epochs", EPOCHS, "passes through the training set"),
+        ("--hidden-nodes", HIDDEN_NODES, "size of the hidden layer"),
+        ("--seed", 0, "of the random generator"),
+    ):
+        help = f"{meaning} (default: %(default)s)"
+        parser.add_argument(name, type=int, default=default, help=help)
     settings = parser.parse_args()
-    if min(settings.epochs, settings.hidden_nodes, settings.seed) < 0:
+    if min(vars(settings).values()) < 0:
         parser.error("--epochs, --hidden-nodes and --seed must be at least 0")
     return settings
 
 
 def training_display(labels: Array) -> Callable[..., None]:
-    """Return a `report` for `train` that prints a line for each epoch, in a terminal as it runs."""
-    live = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
-    started = time.monotonic()
+    """Return a `report` for `train` that prints a row for each epoch, in a terminal as it runs."""
+    live = is_terminal(sys.stdout)
 
     def report(epoch: int, epochs: int, done: int, count: int, outputs: Array) -> None:
-        line = "\r" * live + f"Epoch {epoch:{len(str(epochs))}}/{epochs}"
+        start = "\r" * live + f"{epoch:{len(str(epochs))}}/{epochs}".rjust(5)
         if done == count:
             error = compute_error(outputs, labels)
             accuracy = (outputs.argmax(axis=1) == labels.argmax(axis=1)).mean()
-            line += f"  error {error:.4f}  accuracy {accuracy:6.2%}"
-            print(f"{line}  {time.monotonic() - started:.1f} s  {count:6,} to learn", flush=True)
+            print(f"{start}{count:9,}{error:8.4f}{accuracy:10.2%}", flush=True)
         elif live and done // BATCH_SIZE % 10 == 0:
-            print(f"{line}  {done / count:4.0%}", end="", flush=True)
+            print(f"{start}{done / count:9.0%}", end="", flush=True)
 
     return report
 
 
-def draw(image: Array) -> str:
+def draw(image: Array, *, has_blocks: bool) -> list[str]:
     """Return an image as 14 lines of 28 characters, each for a pixel and the one below it."""
     upper, lower = image.reshape(14, 2, 28).swapaxes(0, 1)
-    has_blocks = sys.stdout.encoding.lower() == "utf-8"
-    terminal = os.environ.get("TERM", "") if sys.stdout.isatty() else "dumb"
-    has_colours = "256color" in terminal or (os.environ.get("COLORTERM") and terminal != "dumb")
-    if has_blocks and has_colours and not os.environ.get("NO_COLOR"):
+    has_colours = "256color" in os.environ.get("TERM", "") or os.environ.get("COLORTERM")
+    if has_blocks and has_colours and is_terminal(sys.stdout) and not os.environ.get("NO_COLOR"):
         # Of the 256 colours 232 to 255 are greys: the foreground is the upper pixel.
         greys = np.rint(232 + 23 * np.stack([upper, lower], axis=-1)).astype(int)
-        lines = ["".join(f"\x1b[38;5;{u};48;5;{v}m▀" for u, v in row) + "\x1b[0m" for row in greys]
-    else:
-        shades = " ░▒▓█" if has_blocks else " .:-=+*#%@"
-        levels = np.rint((upper + lower) / 2 * (len(shades) - 1)).astype(int)
-        lines = ["".join(shades[level] for level in row).rstrip() for row in levels]
-    return "\n".join(lines)
+        return ["".join(f"\x1b[38;5;{u};48;5;{v}m▀" for u, v in row) + "\x1b[0m" for row in greys]
+    shades = " ░▒▓█" if has_blocks else " .:-=+*#%@"
+    levels = np.rint((upper + lower) / 2 * (len(shades) - 1)).astype(int)
+    return ["".join(shades[level] for level in row) for row in levels]
 
 
-def show(image: Array, label: Array, network: Network) -> None:
-    """Print an image, what the network takes it for, and whether that is right."""
-    _, output = forward_propagation(image, *network)
-    prediction, second = np.argsort(-output)[:2].tolist()
-    digit = int(label.argmax())
-    answer = f"Prediction: {prediction} (output {output[prediction]:.2f}), label: {digit}"
-    answer += ", right" if prediction == digit else "  <-- WRONG"
-    if prediction != digit or output[prediction] < SURE:
-        answer += f", second choice: {second} (output {output[second]:.2f})"
-    print(draw(image), answer, sep="\n")
+def show(image: Array, network: Network, label: Array | None = None) -> None:
+    """Print an image, beside it the ten outputs of the network, and below what it takes it for."""
+    _, outputs = forward_propagation(image, *network)
+    has_blocks = sys.stdout.encoding.lower() == "utf-8"
+    # 28 characters of the image and ten with the digit and its output leave room for the bar.
+    longest_bar = min(20, max(0, shutil.get_terminal_size().columns - 39))
+    beside = [""] * 14
+    for digit, output in enumerate(outputs.tolist()):
+        bar = round(longest_bar * output) * ("█" if has_blocks else "#")
+        beside[2 + digit] = f"   {digit} {output:.2f} {bar}"
+    for line, bar in zip(draw(image, has_blocks=has_blocks), beside, strict=True):
+        print((line + bar).rstrip())
+    prediction = int(outputs.argmax())
+    answer = f"Prediction: {prediction}"
+    if label is not None:
+        digit = int(label.argmax())
+        answer += f", label: {digit}" + (", right" if prediction == digit else "  <-- WRONG")
+    print(answer)
 
 
 def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: Network) -> None:
     """Answer what is typed at the prompt, until `q` or the end of input."""
     last, last_test = len(train_set[0]) - 1, len(test_set[0]) - 1
+    rng = np.random.default_rng()
     next_mistake = itertools.cycle(enumerate(mistakes, start=1))
     while True:
         try:
-            line = input(f"Enter an index (0 - {last}), or 'q' to quit: ").strip().lower()
+            line = input(f"Enter an index (0 - {last}), ? for help, 'q' to quit: ").strip().lower()
         except EOFError:
             print()
             return
@@ -589,18 +608,27 @@ def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: N
             print()  # where a person would have pressed Enter
         if line in ("q", "quit", "exit"):
             return
-        if line == "w" and mistakes:
-            count, mistake = next(next_mistake)
-            print(f"Mistake {count} of {len(mistakes)}, test image {mistake}:")
-            line = f"t {mistake}"
-        match = re.fullmatch("(t?) *([0-9]{1,9})", line)
-        images, labels = test_set if match and match[1] else train_set
-        if line == "?":
+        (images, labels), index = test_set, None  # which image to show, if any
+        if line in ("?", "h", "help"):
             print(HELP)
-        elif match and int(match[2]) < len(images):
-            show(images[int(match[2])], labels[int(match[2])], network)
+        elif line == "":
+            index = int(rng.integers(len(images)))
+            print(f"Test image {index}:")
+        elif line == "w" and mistakes:
+            count, index = next(next_mistake)
+            print(f"Mistake {count} of {len(mistakes)}, test image {index}:")
+        elif line == "w":
+            print("No mistakes.")
         else:
-            print(f"Please enter 0 - {last}, t 0 - t {last_test}, w, q, or ? for what these do.")
+            number = re.fullmatch("t? *([0-9]{1,9})", line)
+            if not line.startswith("t"):
+                images, labels = train_set
+            if number and int(number[1]) < len(images):
+                index = int(number[1])
+            else:
+                print(f"Please enter 0 - {last}, t 0 - t {last_test}, w or q. ? explains them.")
+        if index is not None:
+            show(images[index], network, labels[index])
 
 
 def run() -> None:
@@ -608,22 +636,24 @@ def run() -> None:
     settings = parse_arguments()
     images, labels = get_data("train")
     test_images, test_labels = get_data("test")
-    print(f"Training 784-{settings.hidden_nodes}-10 on {len(images):,} images:", flush=True)
+    print(f"Training 784-{settings.hidden_nodes}-10 on {len(images):,} images:")
+    print(COLUMNS, flush=True)
+    started = time.perf_counter()
     network = train(images, labels, report=training_display(labels), **vars(settings))
-    # A tenth at a time, because activations take memory.
-    digits = np.concatenate([predict(part, *network) for part in np.array_split(test_images, 10)])
-    mistakes = np.flatnonzero(digits != test_labels.argmax(axis=1))
-    print(f"Test accuracy: {1 - len(mistakes) / len(test_images):.2%}")
-    print(f"It misreads {len(mistakes):,} test images: w shows them, ? what else you can enter.")
+    seconds = time.perf_counter() - started
+    mistakes = np.flatnonzero(predict(test_images, *network) != test_labels.argmax(axis=1))
+    print(f"Test accuracy: {1 - len(mistakes) / len(test_images):.2%} after {seconds:.1f} s")
+    print(f"Misread: {len(mistakes):,} of {len(test_images):,} (w shows them)")
     if len(images) < 60_000:
-        print("The bundled sample: for all 60,000 images, go online (see README.md, The data).")
+        print("This is only the bundled sample.")
     ask((images, labels), (test_images, test_labels), mistakes.tolist(), network)
 
 
 def main() -> int:
     """Run the program and return its exit status; a fault is one line on stderr."""
     try:
-        sys.stdin.reconfigure(errors="replace")  # type: ignore[union-attr]
+        if hasattr(sys.stdin, "reconfigure"):  # not in IDLE
+            sys.stdin.reconfigure(errors="replace")
         if sys.stdin.isatty():
             with contextlib.suppress(ImportError):  # not on Windows
                 import readline  # noqa: F401 - arrow keys and history at the prompt
