@@ -234,7 +234,8 @@ def root_cause(error: BaseException) -> str:
     """Return what the libraries have wrapped, which may quote the server, as harmless text."""
     while error.__context__:
         error = error.__context__
-    return "".join(filter(str.isprintable, str(error)))[:100]
+    words = getattr(error, "strerror", None) or str(error)  # without "[Errno 111]" if possible
+    return "".join(filter(str.isprintable, words))[:100]
 
 
 def store_file(folder: Path, name: str, content: bytes) -> None:
