@@ -1,8 +1,8 @@
 """MNIST, 70,000 images of handwritten digits: fetched once, kept in a folder, checked and read.
 
 The network is used only when `get_data` finds that one of the four files is missing in the folder.
-Importing this module does nothing. A file is used only if it has the SHA-256 below, wherever it
-comes from, so that no mirror has to be trusted.
+Importing this module does nothing. A file from the folder or from a mirror is used only if it has
+the SHA-256 below, so that no mirror has to be trusted.
 """
 
 import contextlib
@@ -26,11 +26,12 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
-PATIENCE_SECONDS = 12  # for an answer, shared by the mirrors: the prompt has to come within 15
+PATIENCE_SECONDS = 12  # shared by the mirrors: without a network, the sample must come within 15
 SLOWEST_BYTES_PER_SECOND = 20_000  # a mirror that sends less is given up
 LARGEST_FILE = 50_000_000  # bytes: the images of the training set have 47 million, uncompressed
-SOCKET_TIMEOUT_SECONDS = 10  # without a byte, until a transfer that was given up ends as well
-MEMORY_SECONDS = 60  # how long a download that has failed is not tried again
+CONNECT_SECONDS = 2  # to one of the addresses of a mirror; after that the next address is tried
+READ_SECONDS = 10  # until even a transfer that was given up waits no longer for more
+RETRY_AFTER_SECONDS = 60  # for so long a download that has failed is not tried again
 
 SPLITS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -53,16 +54,21 @@ class DataError(Exception):
     """MNIST cannot be used as it is; the message says why, and what to do about it."""
 
 
+class DownloadError(Exception):
+    """A mirror has not delivered a file; the message says why."""
+
+
 def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the images and the labels of one split of MNIST.
 
-    They come from the folder if it has all four files, else from the folder after what is missing
-    has been downloaded to it, else, if no mirror has delivered it, from the bundled sample.
+    If the folder has all four files, they are used. If not, what is missing is downloaded to it. If
+    no mirror delivers that, the bundled sample is used instead.
 
     The folder is the one that the environment variable MNIST_DIR names, or else `data` beside this
-    module. Its files may be compressed (`.gz`) or not. The network is used only if one of them is
-    missing. A download that has failed is not tried again for a minute, so that both splits come
-    from the sample then. What is going on is told on stderr.
+    module. Its files may be compressed (`.gz`) or not. The mirror that MNIST_MIRROR names is tried
+    before the public ones. For a minute after a download has failed it is not tried again, so that
+    the other split, when it is asked for next, comes from the sample as well. What is going on is
+    told on stderr.
 
     Parameters
     ----------
@@ -81,8 +87,8 @@ def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.floa
     ValueError
         If `split` is neither "train" nor "test".
     DataError
-        If the folder cannot be read or written, or has a file of another content, or if the
-        environment variable MNIST_MIRROR, which names a mirror to try first, is not a URL.
+        If the folder cannot be read or written, or has a file that is not MNIST's, or if something
+        has to be downloaded and MNIST_MIRROR does not begin with http:// or https://.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be 'train' or 'test', not {split!r}")
@@ -126,7 +132,7 @@ def download_missing(folder: Path) -> bool:
         raise DataError(f"MNIST_MIRROR must begin with http:// or https://, not be {own_mirror!r}")
     mirrors = (own_mirror, *MIRRORS) if own_mirror else MIRRORS
     failed = failed_downloads.get((folder, mirrors))
-    if failed is not None and time.monotonic() - failed < MEMORY_SECONDS:
+    if failed is not None and time.monotonic() - failed < RETRY_AFTER_SECONDS:
         print_progress("This is the bundled sample, too: the download of MNIST has just failed.")
         return False
 
@@ -142,9 +148,9 @@ def download_missing(folder: Path) -> bool:
                 body = download(f"{mirror.rstrip('/')}/{name}.gz", PATIENCE_SECONDS / len(mirrors))
                 content = uncompressed(body)
                 if hashlib.sha256(content).hexdigest() != SHA256[name]:
-                    raise ConnectionError(f"it sent {len(body):,} bytes that are not {name}.gz")
+                    raise DownloadError(f"it sent {len(body):,} bytes that are not {name}.gz")
                 store_file(folder, name, content)
-        except ConnectionError as error:
+        except DownloadError as error:
             print_progress(f"{mirror}: {error}")
         else:
             return True
@@ -155,7 +161,7 @@ def download_missing(folder: Path) -> bool:
 
 
 def download(url: str, patience: float) -> bytes:
-    """Return what is at a URL; raise a `ConnectionError` if that fails or takes too long.
+    """Return what is at a URL; raise a `DownloadError` if that fails or takes too long.
 
     Two limits hold, whatever the server does: at most `LARGEST_FILE` bytes are taken, and enough of
     them have to come in each period of `patience` seconds.
@@ -166,20 +172,20 @@ def download(url: str, patience: float) -> bytes:
     period_start, size_then = time.monotonic(), 0
     try:
         while transfer.is_alive():
-            transfer.join(0.1)
             size = len(transfer.body)
-            if size:
-                of_total = f" of {transfer.length / 1000:,.0f}" if transfer.length else ""
-                print_progress(f"{name}: {size / 1000:,.0f}{of_total} kB", live=True)
             if time.monotonic() - period_start > patience:
                 if size - size_then < patience * SLOWEST_BYTES_PER_SECOND:
                     stopped = f"it stopped or is too slow, after {size / 1000:,.0f} kB"
-                    raise ConnectionError(stopped if size else "no answer")
+                    raise DownloadError(stopped if size else "no answer")
                 period_start, size_then = time.monotonic(), size
+            if size:
+                of_total = f" of {transfer.length / 1000:,.0f}" if transfer.length else ""
+                print_progress(f"{name}: {size / 1000:,.0f}{of_total} kB", live=True)
+            transfer.join(0.1)
     finally:
         transfer.wanted = False  # also after Ctrl-C, which in a notebook ends only the call
     if transfer.error:
-        raise ConnectionError(root_cause(transfer.error))
+        raise DownloadError(root_cause(transfer.error))
     print_progress(f"{name}: {len(transfer.body) / 1000:,.0f} kB")
     return bytes(transfer.body)
 
@@ -188,8 +194,8 @@ class Transfer(threading.Thread):
     """A download in a thread of its own, which can be left behind.
 
     That is needed because nothing can interrupt the look-up of a name. Once a server has answered,
-    a thread that is no longer wanted ends by itself: it looks whether it is wanted after each
-    piece, and waits for none of them for ever.
+    a thread that is no longer wanted ends within seconds: it looks whether it is wanted after each
+    piece, and no wait is unlimited. (A hostile server can keep it busy, but nobody waits for it.)
     """
 
     def __init__(self, url: str) -> None:
@@ -211,21 +217,20 @@ class Transfer(threading.Thread):
                 session.get(
                     self.url,
                     stream=True,
-                    timeout=SOCKET_TIMEOUT_SECONDS,
+                    timeout=(CONNECT_SECONDS, READ_SECONDS),
                     headers={"Accept-Encoding": "identity"},  # the file is compressed already
                     # requests would read the body of a redirect, however long it is.
                     hooks={"response": lambda r, **_: r.close() if r.is_redirect else None},
                 ) as response,
             ):
                 if response.status_code != 200:
-                    raise ConnectionError(f"HTTP status {response.status_code}")
+                    raise DownloadError(f"HTTP status {response.status_code}")
                 self.length = min(int(response.headers.get("Content-Length", 0)), LARGEST_FILE)
-                # `iter_content` would do, but older versions have no limit on what they read of the
-                # size of a chunk.
+                # Not `iter_content`: older versions of urllib3 read the size of a chunk without limit.
                 while self.wanted and (piece := response.raw.read(10_000)):
                     self.body += piece
                     if len(self.body) > LARGEST_FILE:
-                        raise ConnectionError("it sends more than any file of MNIST has")
+                        raise DownloadError("it sends more than any file of MNIST has")
         except Exception as error:  # whatever it is, this mirror has failed
             self.error = error
 
@@ -248,7 +253,7 @@ def store_file(folder: Path, name: str, content: bytes) -> None:
 
 
 def uncompressed(content: bytes) -> bytes:
-    """Return what a gzip file (RFC 1952) holds, or the content itself if it is none."""
+    """Return what a gzip file (RFC 1952) holds, up to a limit, or the content if it is none."""
     with contextlib.suppress(zlib.error):
         return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(content, LARGEST_FILE)
     return content

@@ -392,7 +392,7 @@ class TestMirrors:
         reason: str,
     ) -> None:
         monkeypatch.setattr(import_data, "PATIENCE_SECONDS", 2)
-        monkeypatch.setattr(import_data, "SOCKET_TIMEOUT_SECONDS", 3)
+        monkeypatch.setattr(import_data, "READ_SECONDS", 3)
         slow, other = add_mirror(fault), add_mirror(status(404))
         with memory_below(10_000_000):
             assert counts() == SAMPLE
@@ -412,7 +412,7 @@ class TestMirrors:
 
         def gives_up(url: str, patience: float) -> bytes:
             shares.append(patience)
-            raise ConnectionError("no answer")
+            raise import_data.DownloadError("no answer")
 
         monkeypatch.setattr(import_data, "download", gives_up)
         assert counts() == SAMPLE
