@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 # Tried in turn. The original site (yann.lecun.com) is not among them: it refuses downloads.
 MIRRORS = (
@@ -103,6 +103,60 @@ def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.floa
             f"The folder {folder} cannot be used ({error}): set MNIST_DIR to another one"
         ) from error
     return images.reshape(-1, 784) / np.float32(255), np.eye(10, dtype=np.float32)[labels]
+
+
+def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
+    """Return a picture of a digit as the makers of MNIST would have prepared it.
+
+    They cut the digit out, fitted it into 20 x 20 pixels, with its proportions kept, and placed it
+    in 28 x 28 pixels so that its centre of mass is in the middle (LeCun, Cortes and Burges, The
+    MNIST database of handwritten digits). Here, no ink is pushed out of the frame by that.
+
+    Parameters
+    ----------
+    picture : array of shape (height, width)
+        From 0 (background) to 1 (ink).
+
+    Returns
+    -------
+    float32 array of shape (784,)
+
+    Raises
+    ------
+    ValueError
+        If `picture` is not as described, or has no ink.
+    """
+    ink = np.asarray(picture, np.float64)
+    if ink.ndim != 2:
+        raise ValueError(f"picture must have two dimensions, not {ink.ndim}")
+    if not ink.any():
+        raise ValueError("picture must have some ink: a pixel above 0")
+    if not (ink.min() >= 0 and ink.max() <= 1):  # either is NaN if a pixel is
+        raise ValueError(f"picture must be from 0 to 1, not from {ink.min():g} to {ink.max():g}")
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    height, width = (max(1, round(20 * side / max(ink.shape))) for side in ink.shape)
+    ink = coverage(height, ink.shape[0]) @ ink @ coverage(width, ink.shape[1]).T
+    # In MNIST the centre of mass is in row 14 and column 14 (of 0 to 27), to within half a pixel.
+    top = round(14 - np.average(np.arange(height), weights=ink.sum(axis=1)))
+    left = round(14 - np.average(np.arange(width), weights=ink.sum(axis=0)))
+    top, left = min(max(top, 0), 28 - height), min(max(left, 0), 28 - width)
+    image = np.zeros((28, 28), np.float32)
+    image[top : top + height, left : left + width] = ink
+    return image.ravel()
+
+
+def coverage(count: int, length: int) -> NDArray[np.float64]:
+    """Return how `count` equal parts cover `length` pixels: a row of weights for each part.
+
+    `coverage(count, length) @ pixels` are the means of what the parts cover. Where a part ends
+    within a pixel, that pixel counts as much as is covered of it.
+    """
+    edges = np.linspace(0, length, count + 1)[:, np.newaxis]
+    pixels = np.arange(length)
+    overlap = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
+    weights: NDArray[np.float64] = np.maximum(overlap, 0) * (count / length)
+    return weights
 
 
 def missing_files(folder: Path) -> list[str]:
@@ -226,7 +280,8 @@ class Transfer(threading.Thread):
                 if response.status_code != 200:
                     raise DownloadError(f"HTTP status {response.status_code}")
                 self.length = min(int(response.headers.get("Content-Length", 0)), LARGEST_FILE)
-                # Not `iter_content`: older versions of urllib3 read the size of a chunk without limit.
+                # Not `iter_content`: with older versions of urllib3 that has no limit on how long
+                # the line is that tells the size of a chunk.
                 while self.wanted and (piece := response.raw.read(10_000)):
                     self.body += piece
                     if len(self.body) > LARGEST_FILE:

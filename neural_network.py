@@ -27,7 +27,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 if __name__ == "__main__":
     # A technical matter: NumPy shares each matrix product among the cores of the processor. On an
@@ -39,7 +39,7 @@ if __name__ == "__main__":
 import numpy as np
 from numpy.typing import NDArray
 
-from import_data import DataError, get_data, is_terminal
+from import_data import DataError, as_mnist, get_data, is_terminal
 
 # More hidden nodes read a little better, but take longer to train. LeCun, Bottou, Bengio and
 # Haffner had a network of 300 as well (Gradient-based learning applied to document recognition,
@@ -511,6 +511,7 @@ HELP = """\
   t 42   test image 42, which it has never seen
   Enter  any test image, another one each time
   w      a test image that it misreads, another one each time
+  d      a digit that you draw with the mouse
   ?      this help
   q      quit
 
@@ -619,6 +620,10 @@ def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: N
             print(f"Mistake {count} of {len(mistakes)}, test image {index}:")
         elif line == "w":
             print("No mistakes.")
+        elif line == "d":
+            drawing = draw_digit(network)
+            if drawing is not None:
+                show(drawing, network)
         else:
             number = re.fullmatch("t? *([0-9]{1,9})", line)
             if not line.startswith("t"):
@@ -626,7 +631,7 @@ def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: N
             if number and int(number[1]) < len(images):
                 index = int(number[1])
             else:
-                print(f"Please enter 0 - {last}, t 0 - t {last_test}, w or q. ? explains them.")
+                print(f"Please enter 0 - {last}, t 0 - t {last_test}, w, d, q, or ? for help.")
         if index is not None:
             show(images[index], network, labels[index])
 
@@ -672,6 +677,106 @@ def main() -> int:
     except (DataError, OSError) as error:  # OSError: a full disk, for instance
         print(error, file=sys.stderr)
     return 1
+
+
+# The window that `d` opens.
+
+
+def draw_digit(network: Network) -> Array | None:
+    """Let people draw a digit in a window, and return it as the network saw it.
+
+    Return None if nothing was drawn. If there can be no window, a line says why.
+    """
+    try:
+        import tkinter  # here, because only this needs it, and some systems do not have it
+
+        window = tkinter.Tk()
+    except ImportError:
+        print("Drawing needs tkinter (Debian, Ubuntu: apt install python3-tk).")
+        return None
+    except tkinter.TclError as error:
+        print(f"Drawing needs a window: {error}.")
+        return None
+    try:
+        drawing = Drawing(window, network)
+        print("Draw in the window. When you close it, this goes on.", flush=True)
+        window.mainloop()
+    finally:
+        window.destroy()
+    return as_mnist(drawing.picture) if drawing.picture.any() else None
+
+
+class Drawing:
+    """What is in the window: a square to draw in, and the outputs of the network as bars."""
+
+    PEN_RADIUS = 11  # pixels: strokes about as thick as MNIST's, for a digit of usual size
+
+    def __init__(self, window: Any, network: Network) -> None:
+        from tkinter import Button, Canvas
+
+        self.network, self.window = network, window
+        self.picture = np.zeros((280, 280))
+        self.pen = 0, 0  # where it was last
+        self.square, self.bars = (
+            Canvas(window, width=280, height=280, background=colour, highlightthickness=0)
+            for colour in ("black", "white")
+        )
+        self.square.grid(row=0, column=0)
+        self.bars.grid(row=0, column=1)
+        Button(window, text="Clear", command=self.clear).grid(row=1, columnspan=2, sticky="ew")
+        self.square.bind("<Button-1>", self.put_pen)
+        self.square.bind("<B1-Motion>", self.move_pen)
+        window.title("Draw a digit")
+        window.protocol("WM_DELETE_WINDOW", window.quit)
+        window.report_callback_exception = self.raise_again
+        self.stay_awake()
+        self.clear()
+
+    def put_pen(self, event: Any) -> None:
+        """Begin a stroke where the mouse is."""
+        self.pen = event.x, event.y
+        self.move_pen(event)
+
+    def move_pen(self, event: Any) -> None:
+        """Draw from where the pen was to where the mouse is, and read the digit."""
+        (x, y), self.pen = self.pen, (event.x, event.y)
+        self.square.create_line(
+            x, y, event.x, event.y, width=2 * self.PEN_RADIUS, capstyle="round", fill="white"
+        )
+        # The same in the picture: each pixel that is near enough to the nearest point of the line.
+        rows, columns = np.mgrid[:280, :280]
+        right, down = event.x - x, event.y - y
+        part = ((columns - x) * right + (rows - y) * down) / max(1, right**2 + down**2)
+        part = part.clip(0, 1)  # of the way to that point: from 0, where it begins, to 1
+        distances = np.hypot(columns - x - part * right, rows - y - part * down)
+        self.picture[distances <= self.PEN_RADIUS] = 1
+        self.read()
+
+    def clear(self) -> None:
+        """Make the square black again."""
+        self.square.delete("all")
+        self.picture[:] = 0
+        self.read()
+
+    def read(self) -> None:
+        """Show the outputs of the network as bars, the highest in another colour."""
+        outputs: Array = np.zeros(10)
+        if self.picture.any():
+            _, outputs = forward_propagation(as_mnist(self.picture), *self.network)
+        self.bars.delete("all")
+        for digit, output in enumerate(outputs.tolist()):
+            y = 28 * digit
+            colour = "orange" if output == outputs.max() else "grey"
+            self.bars.create_text(15, y + 14, text=str(digit))
+            self.bars.create_rectangle(30, y + 4, 30 + 240 * output, y + 24, fill=colour, width=0)
+
+    def stay_awake(self) -> None:
+        """Let Python look for Ctrl-C ten times a second, as it does not while tkinter waits."""
+        self.window.after(100, self.stay_awake)
+
+    def raise_again(self, _kind: object, error: BaseException, _traceback: object) -> None:
+        """End `mainloop` with what was raised in a callback; tkinter would print it and go on."""
+        raise error
 
 
 if __name__ == "__main__":

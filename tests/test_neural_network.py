@@ -79,6 +79,7 @@ NETWORK = "weights_input_to_hidden weights_hidden_to_output biases_hidden biases
     ("function", "parameters"),
     [
         (import_data.get_data, "split"),
+        (import_data.as_mnist, "picture"),
         (initialize_weights_and_biases, ""),
         (sigmoid, "x"),
         (forward_propagation, f"img {NETWORK}"),

@@ -29,7 +29,7 @@ QUICK = ("--epochs", "1", "--hidden-nodes", "16")
 ENDLESS = ("--epochs", "100000", "--hidden-nodes", "16")
 
 PROMPT = "Enter an index (0 - 5999), ? for help, 'q' to quit: "
-EXPLANATION = "Please enter 0 - 5999, t 0 - t 999, w or q. ? explains them."
+EXPLANATION = "Please enter 0 - 5999, t 0 - t 999, w, d, q, or ? for help."
 EPOCH = re.compile(
     r" *(?P<epoch>\d+)/(?P<epochs>\d+) +(?P<images>[\d,]+)"
     r"  (?P<error>\d\.\d{4}) +(?P<accuracy>\d+\.\d\d)%"
@@ -326,7 +326,7 @@ def test_anything_else_is_explained_in_a_line(
 
 def test_the_question_mark_lists_what_can_be_asked(dialogue: dict[str, str]) -> None:
     listed = re.findall(r"^  (.+?)  +\S.*$", dialogue["?"], re.M)
-    assert listed == ["42", "t 42", "Enter", "w", "?", "q"]
+    assert listed == ["42", "t 42", "Enter", "w", "d", "?", "q"]
     assert dialogue["?"] == dialogue[" Help"] == dialogue["h"]
     assert max(map(len, dialogue["?"].splitlines())) <= 65
 
@@ -386,7 +386,7 @@ def test_the_prompt_takes_as_many_images_as_there_are(
     output = capsys.readouterr().out
     assert output.count("Enter an index (0 - 59999)") == 4
     assert output.count("Prediction") == 2
-    assert output.count("Please enter 0 - 59999, t 0 - t 9999, w or q. ?") == 1
+    assert output.count("Please enter 0 - 59999, t 0 - t 9999, w, d, q, or ?") == 1
 
 
 def test_w_shows_one_mistake_after_the_other_and_then_begins_again(
