@@ -63,11 +63,7 @@ Array = NDArray[np.floating]
 
 
 class Network(NamedTuple):
-    """The weights and biases: all that a network learns. H is the number of hidden nodes.
-
-    The fields are named as the parameters of the functions below. So `*network` passes the four on
-    in this order, and `**network._asdict()` passes them on by name, in any order.
-    """
+    """The weights and biases: all that a network learns. H is the number of hidden nodes."""
 
     # (784, H), or (616, H) while `train` works: a row for each pixel, a column for each hidden node
     weights_input_to_hidden: Array
@@ -85,9 +81,9 @@ def initialize_weights_and_biases(
 ) -> Network:
     """Return random weights and equal biases: a network that has not learned anything yet.
 
-    The weights are random because hidden nodes that have the same weights, of their inputs and to
-    the outputs, would be changed in the same way by every step and stay the same for ever. Their
-    mean is 0. Their standard deviation, the root of the mean of (weight - mean)**2, is
+    The weights are random because two hidden nodes with the same weights, both incoming and
+    outgoing, would be changed in the same way by every step and stay the same for ever. Their mean
+    is 0. Their standard deviation, the root of the mean of (weight - mean)**2, is
     1 / sqrt(number of inputs). Random terms partly cancel each other, so that a sum of n of them is
     only about sqrt(n) times as large as one of them. Divided by that, weighted sums do not grow
     with the number of inputs (LeCun, Bottou, Orr and Mueller, Efficient BackProp, 1998).
@@ -223,7 +219,10 @@ def backpropagation(
     *,
     learning_rate: float = LEARNING_RATE,
 ) -> None:
-    """Compute the gradient of the cross-entropy, and change the arrays by a step against it.
+    """Compute the gradient of the cross-entropy, and move all weights and biases against it.
+
+    In other words: find out for each weight and bias whether the error grows with it, and change it
+    the other way. This is a step of the training.
 
     The names, for one image: x is an input of a node, w the weight of that input, b the bias of the
     node, and z its weighted sum, x1 * w1 + x2 * w2 + ... + b. The output sigmoid(z) is called h for
@@ -249,10 +248,18 @@ def backpropagation(
     of a node. It is called the delta of the node, and there is one for each image.
 
     1. The outputs. z affects o, and o affects one of the ten terms of E. The derivative of log(o)
-       is 1 / o, that of log(1 - o) is -1 / (1 - o), and so, with a common denominator:
+       is 1 / o, and that of log(1 - o) is -1 / (1 - o). With a common denominator:
 
-        dE/do = -y / o + (1 - y) / (1 - o) = (o - y) / (o * (1 - o))
-        do/dz = exp(-z) / (1 + exp(-z))**2 = o * (1 - o),  as exp(-z) / (1 + exp(-z)) = 1 - o
+        dE/do = -y / o + (1 - y) / (1 - o)
+              = (-y * (1 - o) + (1 - y) * o) / (o * (1 - o))
+              = (o - y) / (o * (1 - o))
+
+       As 1 - o = exp(-z) / (1 + exp(-z)), the derivative of o = 1 / (1 + exp(-z)) is
+
+        do/dz = exp(-z) / (1 + exp(-z))**2 = o * (1 - o)
+
+       And so, by the chain rule:
+
         delta_output = dE/dz = dE/do * do/dz = o - y
 
        do/dz is the slope of the sigmoid. It has cancelled out, and that is why E is the
@@ -260,9 +267,9 @@ def backpropagation(
        that is badly wrong: 0.01 instead of 1 has the slope 0.01 * 0.99. Such an output would hardly
        learn, though it has the most to learn.
 
-    2. The hidden nodes. h is an input of all ten outputs. If it grows a little, all ten z change,
-       each by as much as its weight w for this input says, and the ten effects on E add up. Then
-       the slope comes again, as the z of the hidden node affects h:
+    2. The hidden nodes. h is an input of all ten outputs. If it grows by 0.01, the z of each output
+       grows by 0.01 * w, and the ten effects on E add up. Then the slope comes again, as the z of
+       the hidden node affects h:
 
         dE/dh = sum over the ten outputs of  delta_output * w
         delta_hidden = dE/dz = dE/dh * dh/dz = dE/dh * h * (1 - h)
@@ -270,10 +277,11 @@ def backpropagation(
        The deltas of the outputs have gone back through the weights, which gives the method its name
        (Rumelhart, Hinton and Williams, Learning representations by back-propagating errors, 1986).
 
-    3. The weights and biases. In z, w is multiplied by its input x, and b stands alone:
+    3. The weights and biases. In z, w is multiplied by its input x, so that dz/dw = x. The bias b
+       stands alone, so that dz/db = 1:
 
-        dE/dw = delta * x
-        dE/db = delta
+        dE/dw = dE/dz * dz/dw = delta * x
+        dE/db = dE/dz * dz/db = delta
 
     The cross-entropy of a batch is the mean of those of its N images. So each derivative is a mean,
     too: what the images contribute is added up and divided by N.
@@ -383,9 +391,9 @@ def train(
 
     4. The pixels are standardized: their mean is subtracted, and the result is divided by their
        standard deviation. Background, 0, becomes -0.4, and ink, 1, becomes 2.8. Pixels from 0 to 1
-       are never negative, so that an image moves all weights of a hidden node that it moves at all
-       in the same direction (dE/dw = delta * x), and a batch still tends to. What is needed is
-       mostly that some grow while others shrink, as they can with inputs on both sides of 0.
+       are never negative. As dE/dw = delta * x, one image would push all weights of a hidden node
+       up, or all of them down, but never some up and some down, which is mostly what is needed. With
+       inputs on both sides of 0 it can.
 
     5. The network sees a window of the image, which moves. For each batch the window stays in the
        middle or moves by a pixel, at random, so that the digits in it seem to move the other way. A
@@ -465,6 +473,7 @@ def train(
             shift = rng.choice(SHIFTS)
             img = images[batch, WINDOW_START + shift : WINDOW_END + shift]
             img = (img - PIXEL_MEAN) / PIXEL_STD  # standardized
+            # backpropagation takes the four arrays in another order: they are passed by name.
             hidden, output = forward_propagation(img, *network)
             backpropagation(
                 img, labels[batch], hidden, output, **network._asdict(), learning_rate=rate

@@ -1,8 +1,11 @@
-"""Measure the program, and compare it with the original recipe and with its peers.
+"""Measure the program, its peers, and what each of its ideas brings: the tables of the README.
 
-`python tests/benchmark.py` needs the full MNIST, tests/requirements-peers.txt and a quarter of an
-hour; with --quick it needs no peers, and a minute. Each run is a process of its own. Times are
-medians, their ratios to the first row of a table are medians over pairs of runs of the same round.
+    python tests/benchmark.py              all of them, in a quarter of an hour
+    python tests/benchmark.py ideas        one of them: comparison, ideas or experiments
+
+This needs all of MNIST, and the comparison needs tests/requirements-peers.txt. Each run is a
+process of its own. Times are medians; in parentheses, their ratio to the first row of the table is
+the median of the ratios of runs that followed each other.
 """
 
 import json
@@ -15,79 +18,105 @@ import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-import neural_network
 from import_data import SAMPLE_FOLDER, get_data, missing_files
-from neural_network import BATCH_SIZE, HIDDEN_NODES, TOLERANCE, WINDOW_END, WINDOW_START
 
-ROOT = Path(neural_network.__file__).parent
-QUICK = "--quick" in sys.argv
-SEEDS = range(1 if QUICK else 5)
-# The experiments of the README: options, and lines that replace the program's own.
-OPTIONS = ("--hidden-nodes 1", "--hidden-nodes 10", "--epochs 1", "--epochs 30 --hidden-nodes 800")
-SETTINGS = ("SHIFTS = (0,)", "LEARNING_RATE = 10", "TOLERANCE = -1")
-BIASES = "biases_hidden = np.zeros(hidden_nodes, np.float32)"
-BUSY = "import os\nparent = os.getppid()\nwhile parent == os.getppid(): pass"
-
-Figures = dict[str, float]  # what one run has measured
+ROOT = Path(__file__).resolve().parent.parent
+SEEDS = range(5)
+Changes = dict[str, str]  # parts of neural_network.py, and what takes their place
+Figures = dict[str, Any]  # what one run has measured
 Rows = dict[str, list[Figures]]  # of a table, each with its runs
 Table = tuple[Rows, list[str]]  # the rows and the names of the columns
+
+# What the program is without each of its ideas.
+WITHOUT: dict[str, Changes] = {
+    "as it is": {},
+    "no moving": {"SHIFTS = (0, -1, 1, -28, 28)": "SHIFTS = (0,)"},
+    "biases of 0": {"FIRST_BIAS = -2": "FIRST_BIAS = 0"},
+    "biases of 0, learning rate of 0.5": {
+        "FIRST_BIAS = -2": "FIRST_BIAS = 0",
+        "LEARNING_RATE = 1.2": "LEARNING_RATE = 0.5",
+    },
+    "pixels from 0 to 1": {"PIXEL_STD = 0.1307, 0.3081": "PIXEL_STD = 0, 1"},
+    "whole images": {
+        "WINDOW_END = 3 * 28, 25 * 28": "WINDOW_END = 0, 784",
+        "images[batch, WINDOW_START + shift : WINDOW_END + shift]": (
+            "np.roll(images[batch], -shift, axis=1)"
+        ),
+    },
+    "no image left out": {"TOLERANCE = 0.5": "TOLERANCE = -1"},
+    "no image left out, three epochs": {
+        "TOLERANCE = 0.5": "TOLERANCE = -1",
+        "EPOCHS = 10": "EPOCHS = 3",
+    },
+    "a constant learning rate": {"learning_rate / 20, epochs": "learning_rate, epochs"},
+    "one image at a time, learning rate of 0.05, one epoch": {
+        "BATCH_SIZE = 64": "BATCH_SIZE = 1",
+        "LEARNING_RATE = 1.2": "LEARNING_RATE = 0.05",
+        "EPOCHS = 10": "EPOCHS = 1",
+    },
+}
+# What the README suggests to try: options, or a changed line.
+OPTIONS = "--hidden-nodes 1/--hidden-nodes 10/--epochs 1/--epochs 3/--epochs 20/"
+OPTIONS += "--epochs 30 --hidden-nodes 800"
+LINES: Changes = {"LEARNING_RATE = 1.2": "LEARNING_RATE = 10", "TOLERANCE = 0.5": "TOLERANCE = -1"}
+
+
+def source(changes: Changes) -> str:
+    """Return the text of neural_network.py with some changes."""
+    text = (ROOT / "neural_network.py").read_text("utf-8")
+    for old, new in changes.items():
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    return text
+
+
+def network_module(changes: Changes | None = None) -> Any:
+    """Return the module neural_network with some changes."""
+    module = ModuleType("neural_network")
+    exec(source(changes or {}), vars(module))
+    return module
 
 
 def result(seconds: float, digits: Any) -> Figures:
     """Return the figures of a training after which the test images are read as these digits."""
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
     accuracy = float(np.mean(np.asarray(digits) == get_data("test")[1].argmax(axis=1)))
-    return {
-        "training": seconds,
-        "accuracy": accuracy,
-        "reached": float(accuracy >= 0.985),
-        "until 98.5%": seconds,  # the whole training if it does not get there, too
-        "peak MB": megabytes,
-    }
+    reached = seconds if accuracy >= 0.985 else None
+    return {"training": seconds, "accuracy": accuracy, "reached": reached, "peak MB": peak}
 
 
-def ours(image_count: int = 60_000, tolerance: float = TOLERANCE, **options: Any) -> Figures:
-    """Train as the program does; look at the images left out in the end, and at unsure answers."""
-    neural_network.TOLERANCE = tolerance
-    images, labels = (array[:image_count] for array in get_data("train"))
-    test_images, test_labels = get_data("test")
-    counts = []  # of images in each epoch
-    history = [np.zeros_like(labels)]  # the outputs before and after each epoch
+# What can be run in a process of its own:
 
-    def report(_epoch: int, _epochs: int, done: int, count: int, outputs: Any) -> None:
-        if done == count:
-            counts.append(count)
-            history[:] = history[-1], outputs.copy()
 
+def ours(seed: int) -> Figures:
+    """Train as the program does."""
+    return our_recipe(network_module(), seed)
+
+
+def our_recipe(module: Any, seed: int) -> Figures:
+    """Train with the functions of this module, and read the test images."""
+    images, labels = get_data("train")
     started = time.perf_counter()
-    network = neural_network.train(images, labels, report=report, **options)
+    network = module.train(images, labels, seed=seed)
     seconds = time.perf_counter() - started
-    _, outputs = neural_network.forward_propagation(test_images, *network)
-    digits, scores = outputs.argmax(axis=1), outputs.max(axis=1)
-    figures = result(seconds, digits)  # before more memory is taken
-    right = digits == test_labels.argmax(axis=1)
-    left_out = (np.abs(history[0] - labels) < tolerance / len(counts)).all(axis=1)
-    misread = neural_network.predict(images, *network) != labels.argmax(axis=1)
-    return figures | {
-        "images seen": sum(counts),
-        "left out": int(left_out.sum()),
-        "misread": int((left_out & misread).sum()),
-        "right at 0.7-0.8": float(right[(scores >= 0.7) & (scores < 0.8)].mean()),
-    }
+    return result(seconds, network_module().predict(get_data("test")[0], *network))
 
 
 def our_recipe_in_pytorch(seed: int) -> Figures:
     """Train as the program does, but let PyTorch do both passes and the steps."""
     import torch
 
+    module = network_module()
     cross_entropy = torch.nn.BCEWithLogitsLoss(reduction="sum")
-    tensors: list[Any] = []  # the network, in the memory of its arrays; the last weighted inputs
+    tensors: list[Any] = []  # the network, in the memory of its arrays; the last weighted sums
 
     def forward(img: Any, *network: Any) -> tuple[Any, Any]:
         tensors[:] = [torch.from_numpy(array).requires_grad_() for array in network]
@@ -95,26 +124,14 @@ def our_recipe_in_pytorch(seed: int) -> Figures:
         tensors.append(torch.addmm(tensors[3], hidden, tensors[1]))
         return hidden.detach().numpy(), tensors[4].detach().sigmoid().numpy()
 
-    def backward(img: Any, label: Any, *_: Any, learning_rate: float) -> None:
-        *parameters, weighted_inputs = tensors
-        cross_entropy(weighted_inputs, torch.from_numpy(label)).backward()
+    def backward(img: Any, label: Any, *_: Any, learning_rate: float, **__: Any) -> None:
+        *parameters, weighted_sums = tensors
+        cross_entropy(weighted_sums, torch.from_numpy(label)).backward()
         for parameter in parameters:
             parameter.data.sub_(parameter.grad, alpha=learning_rate / len(img))
 
-    vars(neural_network).update(forward_propagation=forward, backpropagation=backward)
-    return ours(seed=seed)
-
-
-def matrix_products() -> Figures:
-    """Take only the two large matrix products of the first epoch."""
-    img = np.ones((BATCH_SIZE, WINDOW_END - WINDOW_START), np.float32)
-    weights = np.ones((img.shape[1], HIDDEN_NODES), np.float32)
-    delta_hidden = np.ones((BATCH_SIZE, HIDDEN_NODES), np.float32)
-    started = time.perf_counter()
-    for _ in range(60_000 // BATCH_SIZE):
-        img @ weights
-        img.T @ delta_hidden
-    return {"training": time.perf_counter() - started}
+    vars(module).update(forward_propagation=forward, backpropagation=backward)
+    return our_recipe(module, seed)
 
 
 def original_recipe(seed: int) -> Figures:
@@ -140,7 +157,7 @@ def original_recipe(seed: int) -> Figures:
             biases_hidden += -0.01 * delta_hidden
     seconds = time.perf_counter() - started
     network = weights_hidden.T, weights_output.T, biases_hidden[:, 0], biases_output[:, 0]
-    return result(seconds, neural_network.predict(get_data("test")[0], *network))
+    return result(seconds, network_module().predict(get_data("test")[0], *network))
 
 
 def pytorch(seed: int) -> Figures:
@@ -164,8 +181,8 @@ def pytorch(seed: int) -> Figures:
             schedule.step()
         seconds += time.perf_counter() - started
         epochs.append(result(seconds, network.eval()(test_images).argmax(1)))
-    first = next((epoch for epoch in epochs if epoch["reached"]), epochs[-1])
-    return epochs[-1] | {name: first[name] for name in ("reached", "until 98.5%")}
+    reached = [epoch["reached"] for epoch in epochs if epoch["reached"]]
+    return epochs[-1] | {"reached": min(reached, default=None)}
 
 
 def scikit_learn(seed: int) -> Figures:
@@ -176,6 +193,21 @@ def scikit_learn(seed: int) -> Figures:
     started = time.perf_counter()
     network = MLPClassifier(random_state=seed).fit(images, labels.argmax(axis=1))
     return result(time.perf_counter() - started, network.predict(get_data("test")[0]))
+
+
+def held_out(seed: int, changes: Changes) -> Figures:
+    """Train on the first 50,000 training images with some changes, and read the other 10,000."""
+    images, labels = get_data("train")
+    module = network_module(changes)
+    started = time.perf_counter()
+    network = module.train(images[:50_000], labels[:50_000], seed=seed)
+    seconds = time.perf_counter() - started
+    digits = module.predict(images[50_000:], *network)
+    accuracy = float(np.mean(digits == labels[50_000:].argmax(axis=1)))
+    return {"held-out accuracy": accuracy, "training": seconds}
+
+
+WORKERS = (ours, our_recipe_in_pytorch, original_recipe, pytorch, scikit_learn, held_out)
 
 
 def run(what: str, *arguments: str, **environment: str) -> tuple[str, Figures]:
@@ -195,95 +227,68 @@ def work(worker: Callable[..., Figures], threads: int = 1, **settings: Any) -> F
     return {**figures, **json.loads(output)}
 
 
-def program(options: str = "", line: str = "", **environment: str) -> Figures:
-    """Run the program from its start to its prompt, perhaps with a line in place of its own."""
-    source = (ROOT / "neural_network.py").read_text("utf-8")
-    if line:
-        name, _ = line.split("=")
-        source, count = re.subn(f"^( *){name}=.*", rf"\1{line}", source, count=1, flags=re.M)
-        assert count == 1, line
-    what = f"neural_network.py {options}{line}"
-    output, figures = run(what, "-c", source, *options.split(), **environment)
+def program(options: str = "", changes: Changes | None = None, **environment: str) -> Figures:
+    """Run the program from its start to its prompt."""
+    what = f"neural_network.py {options} {changes or ''}"
+    output, figures = run(what, "-c", source(changes or {}), *options.split(), **environment)
     return figures | {"accuracy": float(re.findall("Test accuracy: (.*)%", output)[0]) / 100}
 
 
 def comparison() -> Table:
-    """Compare with the original recipe, and with peers on the better of one and two threads."""
-    peers = () if QUICK else (pytorch, our_recipe_in_pytorch, scikit_learn)
+    """Compare with peers, on one thread or two, whichever is faster."""
     rows: Rows = defaultdict(list)
     for seed in SEEDS:
         rows["this program"].append(work(ours, seed=seed) | program(f"--seed {seed}"))
         rows["original recipe"].append(work(original_recipe, seed=seed))
-        for peer in peers:
+        for peer in (our_recipe_in_pytorch, pytorch, scikit_learn):
             runs = [work(peer, threads, seed=seed) for threads in (1, 2)]
-            fastest = min(runs, key=lambda figures: figures["until 98.5%"])
+            fastest = min(runs, key=lambda figures: float(figures["training"]))
             rows[peer.__name__.replace("_", " ")].append(fastest)
-    return rows, ["accuracy", "training", "start to end", "until 98.5%", "reached", "peak MB"]
+    return rows, ["accuracy", "training", "start to end", "reached", "peak MB"]
 
 
-def left_out_images() -> Table:
-    """Compare training as it is with training on all images in all epochs."""
+def ideas() -> Table:
+    """Leave out each idea in turn. These are not the test images, but 10,000 training images."""
     rows: Rows = defaultdict(list)
-    for seed in SEEDS:
-        rows["as it is"].append(work(ours, seed=seed))
-        rows["all images"].append(work(ours, seed=seed, tolerance=-1))
-        rows["all images, 3 epochs"].append(work(ours, seed=seed, tolerance=-1, epochs=3))
-    return rows, ["accuracy", "training", "images seen", "left out", "misread", "right at 0.7-0.8"]
-
-
-def busy_machine() -> Table:
-    """Run the program, and the README's snippet, beside a process that keeps one core busy."""
-    readme = (ROOT / "README.md").read_text("utf-8")
-    snippet = re.findall("```python\n(import .*?)```", readme, re.S)[0]
-    rows: Rows = defaultdict(list)
-    for _ in SEEDS:
-        rows["program, idle machine"].append(program())
-        busy = subprocess.Popen([sys.executable, "-c", BUSY])
-        rows["program, one core busy"].append(program())
-        rows["snippet, one core busy"].append(run("snippet", "-c", snippet)[1])
-        busy.kill()
-        busy.wait()
-    return rows, ["start to end"]
+    for seed in range(10):
+        for name, changes in WITHOUT.items():
+            rows[name].append(work(held_out, seed=seed, changes=changes))
+    return rows, ["held-out accuracy", "training"]
 
 
 def experiments() -> Table:
-    """Try what the README suggests, and the bundled sample."""
-    rows = {options: [program(options)] for options in OPTIONS}
-    rows |= {line: [program(line=line)] for line in (*SETTINGS, BIASES)}
+    """Try what the README suggests, with the seed 0, and the bundled sample."""
+    rows = {"as it is": [program()]}
+    rows |= {options: [program(options)] for options in OPTIONS.split("/")}
+    rows |= {new: [program(changes={old: new})] for old, new in LINES.items()}
     rows["the bundled sample"] = [program(MNIST_DIR=str(SAMPLE_FOLDER))]
     return rows, ["accuracy", "start to end"]
 
 
-def growth() -> Table:
-    """Train for one epoch: all of it, with other sizes, and only its large matrix products."""
-    sizes = [(60_000, HIDDEN_NODES), (20_000, HIDDEN_NODES), (6_000, HIDDEN_NODES)]
-    sizes += [(60_000, nodes) for nodes in (64, 128, 256, 512)]
-    rows: Rows = defaultdict(list)
-    for _ in SEEDS:
-        for images, nodes in sizes:
-            run = work(ours, image_count=images, hidden_nodes=nodes, epochs=1)
-            rows[f"{images:,} images, {nodes} hidden nodes"].append(run)
-        rows["only its matrix products"].append(work(matrix_products))
-    return rows, ["training"]
-
-
 def cell(column: str, runs: list[Figures], first_row: list[Figures]) -> str:
-    """Return a cell of a table: a time has its ratio to that of the first row in parentheses."""
-    figures = np.array([run[column] for run in runs])
-    if column in ("training", "start to end", "until 98.5%"):
-        ratios = figures / [run[column] for run in first_row]
+    """Return a cell of a table."""
+    figures = [run[column] for run in runs]
+    if column == "reached":
+        arrived = [seconds for seconds in figures if seconds]
+        when = f", after {np.median(arrived):.3g} s" if arrived else ""
+        return f"{len(arrived)} of {len(runs)}{when}"
+    if column in ("training", "start to end"):
+        ratios = np.divide(figures, [run[column] for run in first_row])
         return f"{np.median(figures):#.3g} s ({np.median(ratios):.2f})"
-    if column == "accuracy":
-        return f"{figures.mean():.2%}" + (f" (worst {figures.min():.2%})" if len(runs) > 1 else "")
-    return f"{figures.mean():,.0f}" if isinstance(runs[0][column], int) else f"{figures.mean():.1%}"
+    if "accuracy" in column:
+        worst = f" (worst {min(figures):.2%})" if len(runs) > 1 else ""
+        return f"{np.mean(figures):.2%}{worst}"
+    return f"{np.mean(figures):,.0f}"
 
 
-def print_tables() -> None:
-    """Print all tables in Markdown."""
+def print_tables(tables: list[str]) -> None:
+    """Print tables in Markdown."""
     if missing_files(Path(os.environ.get("MNIST_DIR") or ROOT / "data")):
         sys.exit("The full MNIST is missing: run neural_network.py first, or set MNIST_DIR")
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, NumPy {np.__version__}")
-    for table in (comparison, left_out_images, busy_machine, experiments, growth):
+    for table in (comparison, ideas, experiments):
+        if table.__name__ not in tables:
+            continue
         rows, columns = table()
         print(f"\n{table.__doc__}\n\n| | {' | '.join(columns)} |\n|---{'|---' * len(columns)}|")
         for row, runs in rows.items():
@@ -292,8 +297,8 @@ def print_tables() -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] in ([], ["--quick"]):
-        print_tables()
+    worker = {function.__name__: function for function in WORKERS}.get(" ".join(sys.argv[1:2]))
+    if worker:
+        print(json.dumps(worker(**json.loads(sys.argv[2]))))
     else:
-        worker, settings = sys.argv[1:]
-        print(json.dumps(globals()[worker](**json.loads(settings))))
+        print_tables(sys.argv[1:] or ["comparison", "ideas", "experiments"])

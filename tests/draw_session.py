@@ -1,4 +1,4 @@
-"""Draw `.github/session.svg`: the screen after a real session, `python tests/draw_session.py`."""
+"""Draw `.github/session.svg`, a part of a real session: `python tests/draw_session.py`."""
 
 import itertools
 import os
@@ -13,13 +13,13 @@ from terminal import Terminal
 PROJECT = Path(__file__).resolve().parent.parent
 PICTURE = PROJECT / ".github" / "session.svg"
 TITLE = "A terminal: the network learns, then reads one digit right and another one wrong"
-COMMAND = "$ python neural_network.py"  # the line of the shell
+FIRST_ROW = " 8/10"  # the row of the screen with which the picture begins
 PROMPT = "'q' to quit: "
 QUESTIONS = ("0", "w")  # a training digit, a mistake
 
-LINES = 100  # more than the session takes: the picture ends at the last prompt
-SIDE = 10  # of a pixel of a digit: a character is one wide and two high
-MARGIN = 20  # around the text
+LINES, COLUMNS = 100, 60  # more lines than the session takes: the picture ends at the last prompt
+SIDE = 7  # of a pixel of a digit: a character is one wide and two high
+MARGIN = 7  # around the text
 INK, PAPER, FRAME = "#e6edf3", "#161b22", "#444c56"  # the frame shows on a dark page
 FONTS = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'Liberation Mono', monospace"
 
@@ -28,10 +28,8 @@ def main() -> None:
     """Run the program, ask it, and draw the screen."""
     program = [sys.executable, "neural_network.py"]
     settings = {"TERM": "xterm-256color", "PYTHONUTF8": "1", "NO_COLOR": ""}
-    with Terminal(program, os.environ | settings, PROJECT, lines=LINES) as terminal:
-        terminal.screen.draw(COMMAND)
-        terminal.screen.linefeed()
-        terminal.screen.carriage_return()
+    environment = os.environ | settings
+    with Terminal(program, environment, PROJECT, lines=LINES, columns=COLUMNS) as terminal:
         for question in QUESTIONS:
             terminal.wait_for(PROMPT)
             terminal.press(question + "\r")
@@ -40,10 +38,11 @@ def main() -> None:
 
 
 def draw(screen: pyte.Screen) -> str:
-    """Return the screen, down to the cursor, as a window in SVG."""
-    x, y = screen.cursor.x, screen.cursor.y
+    """Return the screen, from the first row of the picture to the cursor, as a window in SVG."""
+    first = next(n for n, row in enumerate(screen.display) if row.startswith(FIRST_ROW))
+    x, y = screen.cursor.x, screen.cursor.y - first
     width, height = screen.columns * SIDE + 2 * MARGIN, (y + 1) * 2 * SIDE + 2 * MARGIN
-    rows = ["\n".join(draw_row(screen, row)) for row in range(y + 1)]
+    rows = ["\n".join(draw_row(screen, first, row)) for row in range(y + 1)]
     shapes = "\n".join([*rows, rectangle(x, 2 * y, 1, 2, INK)])  # the last is the cursor
     return f"""\
 <svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}"
@@ -52,20 +51,22 @@ def draw(screen: pyte.Screen) -> str:
 <rect x="1" y="1" width="{width - 2}" height="{height - 2}" rx="10"
   fill="{PAPER}" stroke="{FRAME}" stroke-width="2"/>
 <g transform="translate({MARGIN} {MARGIN})" shape-rendering="crispEdges"
-  font-family="{FONTS}" font-size="16">
+  font-family="{FONTS}" font-size="{1.6 * SIDE:.1f}">
 {shapes}
 </g>
 </svg>
 """
 
 
-def draw_row(screen: pyte.Screen, y: int) -> Iterator[str]:
-    """Return the rectangles and texts of a row; half blocks are rectangles, without seams."""
-    cells = [screen.buffer[y][x] for x in range(screen.columns)]
-    text = "".join(" " if cell.data == "▀" else cell.data for cell in cells)
+def draw_row(screen: pyte.Screen, first: int, y: int) -> Iterator[str]:
+    """Return the rectangles and texts of a row; blocks are rectangles, without seams."""
+    cells = [screen.buffer[first + y][x] for x in range(screen.columns)]
+    text = "".join(" " if cell.data in "▀█" else cell.data for cell in cells)
     inks = [INK if cell.fg == "default" else f"#{cell.fg}" for cell in cells]
-    lower = [PAPER if cell.bg == "default" else f"#{cell.bg}" for cell in cells]
-    upper = [inks[x] if cells[x].data == "▀" else lower[x] for x in range(screen.columns)]
+    papers = [PAPER if cell.bg == "default" else f"#{cell.bg}" for cell in cells]
+    columns = range(screen.columns)
+    upper = [inks[x] if cells[x].data in "▀█" else papers[x] for x in columns]
+    lower = [inks[x] if cells[x].data == "█" else papers[x] for x in columns]
     for half, colours in enumerate((upper, lower)):
         for x, length, colour in runs(colours):
             if colour != PAPER:
@@ -73,8 +74,8 @@ def draw_row(screen: pyte.Screen, y: int) -> Iterator[str]:
     for x, length, colour in runs(inks):
         if piece := text[x : x + length].rstrip():
             # However wide the letters of the font are, they keep to their columns.
-            columns = f'textLength="{len(piece) * SIDE}" lengthAdjust="spacingAndGlyphs"'
-            place = f'x="{x * SIDE}" y="{2 * y * SIDE + 15}" {columns} xml:space="preserve"'
+            width = f'textLength="{len(piece) * SIDE}" lengthAdjust="spacingAndGlyphs"'
+            place = f'x="{x * SIDE}" y="{(2 * y + 1.5) * SIDE:g}" {width} xml:space="preserve"'
             yield f'<text {place} fill="{colour}">{escape(piece)}</text>'
 
 
