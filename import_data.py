@@ -26,22 +26,24 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
-PATIENCE_SECONDS = 12  # shared by the mirrors: without a network, the sample must come within 15
+PATIENCE_SECONDS = 12  # to wait for an answer, shared by the mirrors: the sample must come in 15
 SLOWEST_BYTES_PER_SECOND = 20_000  # a mirror that sends less is given up
 LARGEST_FILE = 50_000_000  # bytes: the images of the training set have 47 million, uncompressed
 CONNECT_SECONDS = 2  # to one of the addresses of a mirror; after that the next address is tried
-READ_SECONDS = 10  # until even a transfer that was given up waits no longer for more
-RETRY_AFTER_SECONDS = 60  # for so long a download that has failed is not tried again
+READ_SECONDS = 10  # the longest wait for more, once something has come
+RETRY_AFTER_SECONDS = 60  # a download that has failed is not tried again sooner
 
 SPLITS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-SHA256 = {  # of the uncompressed files
-    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+# Of the uncompressed files, in the order in which they are downloaded: if something is wrong with
+# the mirror or the folder, a small file shows it soon.
+SHA256 = {
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
 }
 # The first tenth of MNIST comes with the program, for those who have no network.
 SAMPLE_FOLDER = Path(__file__).resolve().parent / "tests" / "mnist_sample"
@@ -65,10 +67,10 @@ def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.floa
     no mirror delivers that, the bundled sample is used instead.
 
     The folder is the one that the environment variable MNIST_DIR names, or else `data` beside this
-    module. Its files may be compressed (`.gz`) or not. The mirror that MNIST_MIRROR names is tried
-    before the public ones. For a minute after a download has failed it is not tried again, so that
-    the other split, when it is asked for next, comes from the sample as well. What is going on is
-    told on stderr.
+    module. Its files may be compressed (`.gz`) or not. MNIST_MIRROR can hold the URL of a mirror, a
+    folder with the four `.gz` files, which is tried before the public ones. For a minute after a
+    download has failed it is not tried again, so that the other split, when it is asked for next,
+    comes from the sample as well. Progress is reported on stderr.
 
     Parameters
     ----------
@@ -110,7 +112,8 @@ def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
 
     They cut the digit out, fitted it into 20 x 20 pixels, with its proportions kept, and placed it
     in 28 x 28 pixels so that its centre of mass is in the middle (LeCun, Cortes and Burges, The
-    MNIST database of handwritten digits). Here, no ink is pushed out of the frame by that.
+    MNIST database of handwritten digits). If that would push ink out of the frame, it is placed as
+    near to it as possible.
 
     Parameters
     ----------
@@ -187,12 +190,13 @@ def download_missing(folder: Path) -> bool:
     mirrors = (own_mirror, *MIRRORS) if own_mirror else MIRRORS
     failed = failed_downloads.get((folder, mirrors))
     if failed is not None and time.monotonic() - failed < RETRY_AFTER_SECONDS:
-        print_progress("This is the bundled sample, too: the download of MNIST has just failed.")
+        print_progress("Again the bundled sample: the last download failed less than a minute ago.")
         return False
 
     missing = missing_files(folder)
-    for name in SHA256.keys() - missing:
-        read_file(folder, name)  # a wrong file is an error now, and not after a download
+    for name in SHA256:
+        if name not in missing:
+            read_file(folder, name)  # a wrong file is an error now, and not after a download
     what = "MNIST (12 MB)" if len(missing) == 4 else f"{len(missing)} of the 4 files of MNIST"
     print_progress(f"Downloading {what} to {folder}")
     for mirror in mirrors:
@@ -210,28 +214,28 @@ def download_missing(folder: Path) -> bool:
             return True
     failed_downloads[folder, mirrors] = time.monotonic()
     print_progress("So this is the bundled sample, a tenth of MNIST. For all of it, go online and")
-    print_progress("start again. (README.md tells how to put the files there by hand.)")
+    print_progress("start again. (See README.md, The data, for other ways to get it.)")
     return False
 
 
 def download(url: str, patience: float) -> bytes:
     """Return what is at a URL; raise a `DownloadError` if that fails or takes too long.
 
-    Two limits hold, whatever the server does: at most `LARGEST_FILE` bytes are taken, and enough of
-    them have to come in each period of `patience` seconds.
+    Two limits hold, whatever the server does. At most `LARGEST_FILE` bytes are taken. And after
+    `patience` seconds something must have come, and from then on enough in each `READ_SECONDS`.
     """
     name = url.rpartition("/")[2]
     transfer = Transfer(url)
     transfer.start()
-    period_start, size_then = time.monotonic(), 0
+    period_start, size_then, period = time.monotonic(), 0, patience
     try:
         while transfer.is_alive():
             size = len(transfer.body)
-            if time.monotonic() - period_start > patience:
-                if size - size_then < patience * SLOWEST_BYTES_PER_SECOND:
+            if time.monotonic() - period_start > period:
+                if size - size_then < period * SLOWEST_BYTES_PER_SECOND:
                     stopped = f"it stopped or is too slow, after {size / 1000:,.0f} kB"
                     raise DownloadError(stopped if size else "no answer")
-                period_start, size_then = time.monotonic(), size
+                period_start, size_then, period = time.monotonic(), size, READ_SECONDS
             if size:
                 of_total = f" of {transfer.length / 1000:,.0f}" if transfer.length else ""
                 print_progress(f"{name}: {size / 1000:,.0f}{of_total} kB", live=True)
@@ -278,10 +282,11 @@ class Transfer(threading.Thread):
                 ) as response,
             ):
                 if response.status_code != 200:
-                    raise DownloadError(f"HTTP status {response.status_code}")
+                    name = self.url.rpartition("/")[2]
+                    raise DownloadError(f"HTTP status {response.status_code} for {name}")
                 self.length = min(int(response.headers.get("Content-Length", 0)), LARGEST_FILE)
-                # Not `iter_content`: with older versions of urllib3 that has no limit on how long
-                # the line is that tells the size of a chunk.
+                # Not `iter_content`: with older versions of urllib3 it has no limit on the length
+                # of the line that tells the size of a chunk.
                 while self.wanted and (piece := response.raw.read(10_000)):
                     self.body += piece
                     if len(self.body) > LARGEST_FILE:
@@ -294,7 +299,7 @@ def root_cause(error: BaseException) -> str:
     """Return what the libraries have wrapped, which may quote the server, as harmless text."""
     while error.__context__:
         error = error.__context__
-    words = getattr(error, "strerror", None) or str(error)  # without "[Errno 111]" if possible
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return "".join(filter(str.isprintable, words))[:100]
 
 

@@ -392,8 +392,8 @@ def train(
     4. The pixels are standardized: their mean is subtracted, and the result is divided by their
        standard deviation. Background, 0, becomes -0.4, and ink, 1, becomes 2.8. Pixels from 0 to 1
        are never negative. As dE/dw = delta * x, one image would push all weights of a hidden node
-       up, or all of them down, but never some up and some down, which is mostly what is needed. With
-       inputs on both sides of 0 it can.
+       up, or all of them down, but never some up and some down, which is what mostly is needed.
+       With inputs on both sides of 0 it can.
 
     5. The network sees a window of the image, which moves. For each batch the window stays in the
        middle or moves by a pixel, at random, so that the digits in it seem to move the other way. A

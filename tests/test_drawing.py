@@ -18,6 +18,8 @@ import neural_network
 from import_data import as_mnist
 from neural_network import Array, Drawing, Network
 
+pytestmark = pytest.mark.unix
+
 NO_WINDOW = "Drawing needs a window: "
 
 

@@ -4,6 +4,7 @@ Nearly all runs are on the bundled sample, with a network that is quickly traine
 """
 
 import contextlib
+import doctest
 import io
 import os
 import re
@@ -22,6 +23,8 @@ from terminal import Terminal
 import import_data
 import neural_network
 from neural_network import Array, Network
+
+pytestmark = pytest.mark.unix
 
 PROJECT = Path(__file__).resolve().parent.parent
 PROGRAM = (sys.executable, "neural_network.py")
@@ -229,9 +232,8 @@ def test_only_another_seed_gives_another_output() -> None:
     assert outputs[1] != outputs[2]
 
 
-README_SNIPPET = re.findall(
-    "```python\n(import .*?)```", (PROJECT / "README.md").read_text(), re.S
-)[0]
+README = (PROJECT / "README.md").read_text("utf-8")
+README_SNIPPET = re.findall("```python\n(import .*?)```", README, re.S)[0]
 
 
 @pytest.mark.parametrize(
@@ -262,6 +264,25 @@ def test_the_snippet_of_the_readme_gives_what_it_says() -> None:
     first, accuracy = run("", command=(sys.executable, "-c", README_SNIPPET)).output.split()
     assert first == "7"
     assert float(accuracy) > 0.95
+
+
+def test_the_session_of_the_readme_prints_what_it_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MNIST_DIR", str(import_data.SAMPLE_FOLDER))
+    typed = "\n".join(re.findall("```python\n(>>>.*?)```", README, re.S))
+    session = doctest.DocTestParser().get_doctest(typed, {}, "README.md", "README.md", 0)
+    assert len(session.examples) > 10
+    failures = io.StringIO()
+    doctest.DocTestRunner(verbose=False).run(session, out=failures.write)
+    assert failures.getvalue() == ""
+
+
+def test_the_formulas_of_the_readme_are_those_of_the_module() -> None:
+    explanation = README.partition("## How it learns")[2].partition("### A step in numbers")[0]
+    formulas = "".join(re.findall("```python\n(.*?)```", explanation, re.S)).splitlines()
+    assert len(formulas) == 10
+    code = Path(neural_network.__file__).read_text("utf-8")
+    for formula in formulas:
+        assert f"    {formula}\n" in code
 
 
 def test_importing_the_module_prints_nothing() -> None:
@@ -445,12 +466,12 @@ def check_interrupted(terminal: Terminal) -> None:
 
 def test_an_interruption_of_a_download_ends_the_program_and_leaves_nothing(tmp_path: Path) -> None:
     with (
-        Mirror({"train-images-idx3-ubyte.gz": bytes(2_000_000)}, trickle(100_000, 0.2)) as mirror,
+        Mirror({"train-labels-idx1-ubyte.gz": bytes(2_000_000)}, trickle(100_000, 0.2)) as mirror,
         in_terminal(MNIST_DIR=str(tmp_path / "data"), MNIST_MIRROR=mirror.url) as terminal,
     ):
         terminal.wait_for(f"Trying {mirror.url}")
         for _ in range(3):
-            terminal.wait_for("train-images-idx3-ubyte.gz: ")
+            terminal.wait_for("train-labels-idx1-ubyte.gz: ")
             terminal.wait_for(" of 2,000 kB")
         assert terminal.rows()[0].startswith("Downloading MNIST (12 MB) to ")
         assert sum("kB" in row or "Trying" in row for row in terminal.rows()) == 1
@@ -682,11 +703,11 @@ def test_in_a_narrow_terminal_only_the_prompt_may_wrap(sample: Sample, columns: 
 
 def test_a_download_has_one_live_line_in_a_narrow_terminal(tmp_path: Path) -> None:
     with (
-        Mirror({"train-images-idx3-ubyte.gz": bytes(2_000_000)}, trickle(20_000, 0.05)) as mirror,
+        Mirror({"train-labels-idx1-ubyte.gz": bytes(2_000_000)}, trickle(20_000, 0.05)) as mirror,
         in_terminal(columns=30, MNIST_DIR=str(tmp_path), MNIST_MIRROR=mirror.url) as terminal,
     ):
         for _ in range(4):
-            terminal.wait_for("\rtrain-images-idx3-ubyte.gz: ")
+            terminal.wait_for("\rtrain-labels-idx1-ubyte.gz: ")
         assert sum("kB" in row or "train" in row for row in terminal.rows()) == 1
 
 
