@@ -27,10 +27,10 @@ MIRRORS = (
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
 PATIENCE_SECONDS = 12  # to wait for an answer, shared by the mirrors: the sample must come in 15
-SLOWEST_BYTES_PER_SECOND = 20_000  # a mirror that sends less is given up
+SLOWEST_BYTES_PER_SECOND = 20_000  # on average; a mirror that sends less is given up
 LARGEST_FILE = 50_000_000  # bytes: the images of the training set have 47 million, uncompressed
 CONNECT_SECONDS = 2  # to one of the addresses of a mirror; after that the next address is tried
-READ_SECONDS = 10  # the longest wait for more, once something has come
+READ_SECONDS = 10  # the longest wait for more bytes
 RETRY_AFTER_SECONDS = 60  # a download that has failed is not tried again sooner
 
 SPLITS = {
@@ -221,21 +221,20 @@ def download_missing(folder: Path) -> bool:
 def download(url: str, patience: float) -> bytes:
     """Return what is at a URL; raise a `DownloadError` if that fails or takes too long.
 
-    Two limits hold, whatever the server does. At most `LARGEST_FILE` bytes are taken. And after
-    `patience` seconds something must have come, and from then on enough in each `READ_SECONDS`.
+    Two limits hold, whatever the server does: at most `LARGEST_FILE` bytes are taken, and after
+    `patience` seconds as many must have come as `SLOWEST_BYTES_PER_SECOND` asks for, from then on
+    at any time.
     """
     name = url.rpartition("/")[2]
     transfer = Transfer(url)
     transfer.start()
-    period_start, size_then, period = time.monotonic(), 0, patience
+    started = time.monotonic()
     try:
         while transfer.is_alive():
-            size = len(transfer.body)
-            if time.monotonic() - period_start > period:
-                if size - size_then < period * SLOWEST_BYTES_PER_SECOND:
-                    stopped = f"it stopped or is too slow, after {size / 1000:,.0f} kB"
-                    raise DownloadError(stopped if size else "no answer")
-                period_start, size_then, period = time.monotonic(), size, READ_SECONDS
+            size, seconds = len(transfer.body), time.monotonic() - started
+            if seconds > patience and size < seconds * SLOWEST_BYTES_PER_SECOND:
+                too_slow = f"too slow: {size / 1000:,.0f} kB in {seconds:.0f} seconds"
+                raise DownloadError(too_slow if size else "no answer")
             if size:
                 of_total = f" of {transfer.length / 1000:,.0f}" if transfer.length else ""
                 print_progress(f"{name}: {size / 1000:,.0f}{of_total} kB", live=True)

@@ -516,21 +516,22 @@ def check_training_set(images: Array, labels: Array) -> None:
 ImageSet = tuple[Array, Array]  # images and their labels
 
 HELP = """\
-  42     training image 42, which the network has learned from
+  42     training image 42, which it has learned from
   t 42   test image 42, which it has never seen
-  Enter  any test image, another one each time
-  w      a test image that it misreads, another one each time
+  Enter  any test image, another each time
+  w      a test image that it misreads, another each time
   d      a digit that you draw with the mouse
   ?      this help
   q      quit
 
-Beside an image stand the ten outputs of the network, one for
-each digit: scores from 0 to 1, not probabilities.
+Beside an image stand the ten outputs of the network, one
+for each digit: scores from 0 to 1, not probabilities.
 
-The table of the training shows for each epoch how many images
-were not learned yet, and the mean squared error and accuracy
-of all. They are those of each image when it was last in a
-batch, moved as it was then. So they lag behind the network."""
+The table of the training shows for each epoch how many
+images were not learned yet, and the mean squared error and
+accuracy of all. They are those of each image when it was
+last in a batch, moved as it was then. So they lag behind
+the network."""
 COLUMNS = "Epoch   Images   Error  Accuracy"
 
 

@@ -434,6 +434,7 @@ class TestTrain:
                 {"images": last_pixel(255).astype(np.uint8)},
                 r"pixels must be from 0 to 1, .* from 0 to 255; divide them by 255\?$",
             ),
+            ({"images": last_pixel(1.5)}, r"from 0 to 1.5; divide them by 255\?$"),
             ({"images": last_pixel(-0.1)}, r"pixels must be from 0 to 1, .* from -0.1 to 0$"),
             ({"images": last_pixel(np.nan)}, "none NaN; they are from nan to nan$"),
             ({"labels": np.eye(10)[:2]}, r"labels must have shape \(3, 10\), not \(2, 10\)"),
