@@ -589,7 +589,7 @@ def show(image: Array, network: Network, label: Array | None = None) -> None:
     _, outputs = forward_propagation(image, *network)
     has_blocks = sys.stdout.encoding.lower() == "utf-8"
     # 28 characters of the image and ten with the digit and its output leave room for the bar.
-    longest_bar = min(20, max(0, shutil.get_terminal_size().columns - 39))
+    longest_bar = min(20, shutil.get_terminal_size().columns - 39)
     beside = [""] * 14
     for digit, output in enumerate(outputs.tolist()):
         bar = round(longest_bar * output) * ("█" if has_blocks else "#")
@@ -686,6 +686,8 @@ def main() -> int:
         print("Out of memory: 300 MB are needed, more with many --hidden-nodes", file=sys.stderr)
     except (DataError, OSError) as error:  # OSError: a full disk, for instance
         print(error, file=sys.stderr)
+    # What could not be written to stdout is still waiting. Python would try again when it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return 1
 
 

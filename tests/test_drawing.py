@@ -5,7 +5,9 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -56,13 +58,19 @@ def play(
         class Acting(Drawing):
             def __init__(self, window: Any, network: Network) -> None:
                 super().__init__(window, network)
+                windows.append(window)
                 window.update()
                 window.after(1, act, self)
 
+        windows: list[Any] = []
         monkeypatch.setattr(neural_network, "Drawing", Acting)
         monkeypatch.setattr("sys.stdin", io.StringIO("d\n"))
         nothing = np.zeros((6000, 784)), np.zeros((6000, 10))
-        neural_network.ask(nothing, nothing, [], trained)
+        try:
+            neural_network.ask(nothing, nothing, [], trained)
+        finally:
+            with pytest.raises(Exception, match="application has been destroyed"):
+                windows[0].winfo_exists()
         _, answer, _ = capsys.readouterr().out.split(PROMPT)
         _, first, *shown = answer.splitlines()
         assert first == "Draw in the window. When you close it, this goes on."
@@ -153,11 +161,11 @@ def test_what_is_seen_in_the_square_is_what_the_network_gets(play: Play) -> None
     def act(drawing: Drawing) -> None:
         draw(drawing, (60, 200), (200, 60), (220, 220))
         draw(drawing, (100, 100))  # a dot
-        for x, y in [(130, 130), (210, 140), (100, 100), (20, 20), (140, 220)]:
-            is_ink = any(
-                drawing.square.find_overlapping(x, y, x, y)  # lines, with their widths
-            )
-            assert drawing.picture[y, x] == is_ink
+        inside = [(60, 200), (130, 130), (136, 136), (210, 140), (220, 220), (100, 100), (108, 100)]
+        outside = [(20, 20), (140, 210), (140, 140), (100, 113), (113, 113)]
+        for x, y in inside + outside:
+            assert any(drawing.square.find_overlapping(x, y, x, y)) == ((x, y) in inside)
+            assert drawing.picture[y, x] == ((x, y) in inside)
         close(drawing)
 
     play(act)
@@ -183,6 +191,12 @@ def test_what_goes_wrong_while_drawing_is_not_swallowed(
     monkeypatch.setattr(Drawing, "clear", lambda _: None)
     with pytest.raises(KeyboardInterrupt):
         play(lambda drawing: draw(drawing, (100, 100), (200, 200)))
+
+
+def test_an_interruption_is_noticed_while_nothing_happens_in_the_window(play: Play) -> None:
+    interrupt = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))
+    with pytest.raises(KeyboardInterrupt):
+        play(lambda _: interrupt.start())
 
 
 def test_an_interruption_while_the_window_is_open_ends_the_program(display: str) -> None:

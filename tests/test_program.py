@@ -54,8 +54,8 @@ class Outcome(NamedTuple):
 
 def environment(**changes: str) -> dict[str, str]:
     """Return an environment that is the same wherever the tests run, with some changes."""
-    of_the_user = ("TERM", "COLORTERM", "NO_COLOR", "COLUMNS", "LINES", "LC_ALL", "LANG")
-    kept = {name: value for name, value in os.environ.items() if name not in of_the_user}
+    of_the_user = ("TERM", "COLORTERM", "NO_COLOR", "COLUMNS", "LINES", "LC_ALL", "LANG", "PYTHON")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(of_the_user)}
     fixed = {
         "MNIST_DIR": "tests/mnist_sample",
         "LC_ALL": "C.UTF-8",
@@ -176,6 +176,17 @@ def test_each_epoch_has_a_line_with_its_error_and_accuracy(session: Outcome) -> 
     first, last = epochs[0], epochs[-1]
     assert float(first["error"]) > 4 * float(last["error"]) > 0
     assert float(first["accuracy"]) < 90 < 96 < float(last["accuracy"]) < 100
+
+
+def test_a_row_has_the_error_and_the_accuracy_of_all_images(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    labels = np.eye(10)[[3, 5]]
+    outputs = np.zeros((2, 10))
+    outputs[0, 3], outputs[1, 4] = 1, 0.5
+    neural_network.training_display(labels)(3, 10, 1234, 1234, outputs)
+    error = (1 + 0.25) / 20
+    assert capsys.readouterr().out == f" 3/10    1,234  {error:.4f}    50.00%\n"
 
 
 def test_before_the_prompt_it_says_how_good_it_is_and_what_to_ask_and_what_the_data_are(
@@ -512,14 +523,22 @@ def started(*options: str) -> Iterator["subprocess.Popen[bytes]"]:
         program.kill()
 
 
-@pytest.mark.parametrize("options", [ENDLESS, QUICK], ids=["training", "at the prompt"])
-def test_a_reader_that_has_enough_ends_the_program_quietly(options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("options", "enough"),
+    [(ENDLESS, "\n"), (QUICK, "\n"), (QUICK, PROMPT)],
+    ids=["training", "before the prompt", "at the prompt"],
+)
+def test_a_reader_that_has_enough_ends_the_program_quietly(
+    options: tuple[str, ...], enough: str
+) -> None:
     # As `| head -1`
     with started(*options) as program:
         assert program.stdin
         assert program.stdout
         assert program.stderr
-        program.stdout.readline()
+        read = b""
+        while not read.endswith(enough.encode()):
+            read += program.stdout.read(1)
         program.stdout.close()
         threading.Timer(0.1, program.stdin.close).start()
         assert program.stderr.read() == b""
