@@ -6,6 +6,7 @@
 An answer is a function that is given the request; all those that the tests need are made here.
 """
 
+import gzip
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -91,6 +92,16 @@ def send_other(body: bytes) -> Answer:
         request.wfile.write(body)
 
     return answer
+
+
+def compress_if_asked(request: Request) -> None:
+    """Send the file, compressed once more if the client allows it."""
+    if "gzip" in request.headers["Accept-Encoding"]:
+        body = gzip.compress(request.content)
+        request.begin(Content_Length=len(body), Content_Encoding="gzip")
+        request.wfile.write(body)
+    else:
+        send(request)
 
 
 def status(code: int) -> Answer:

@@ -29,6 +29,7 @@ from mirror import (
     Answer,
     Mirror,
     close_halfway,
+    compress_if_asked,
     crawl,
     endless_chunk_size,
     never_answer,
@@ -353,7 +354,7 @@ class TestMirrors:
             (send_other(gzip.compress(b"another file")), "that are not"),
             (send_other(gzip.compress(bytes(90_000_000), 1)), "that are not"),  # a bomb
             (never_end(), "more than"),
-            (never_end(404), "404"),
+            (never_end(302, Location=f"{TEST_LABELS}.gz"), "redirects"),
             (endless_chunk_size, "line|chunk"),
             (redirect(""), "redirects"),
             (redirect("http://127.0.0.1:1/"), "refused"),
@@ -465,6 +466,10 @@ class TestMirrors:
         monkeypatch.setattr(import_data, "MIRRORS", (origin.url,))
         assert counts() == FULL
         assert len(origin.requested) == len(target.requested) == 4
+
+    def test_no_server_is_asked_to_compress_the_files_again(self, add_mirror: AddMirror) -> None:
+        add_mirror(compress_if_asked)
+        assert counts() == FULL
 
     def test_mnist_mirror_must_be_a_url(self, mnist: Files, monkeypatch: MonkeyPatch) -> None:
         monkeypatch.setenv("MNIST_MIRROR", "localhost:8765")
