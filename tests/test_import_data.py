@@ -599,6 +599,7 @@ class TestAsMnist:
         image = as_mnist(np.ones((100, 30))).reshape(28, 28)
         assert (image.any(axis=1).sum(), image.any(axis=0).sum()) == (20, 6)
         assert image.sum() == pytest.approx(20 * 6)
+        assert as_mnist(np.ones((1, 100))).sum() == pytest.approx(20)  # not less than a pixel
 
     def test_no_ink_is_pushed_out_of_the_frame_by_the_centre_of_mass(self) -> None:
         picture = np.zeros((200, 200))
