@@ -6,8 +6,8 @@ It adds up the products and one more number, its bias, and squashes the sum into
 which are called hidden because they are neither the input nor the answer. Their outputs are the
 inputs of ten output nodes, one for each digit. The highest of the ten outputs is the answer.
 
-To learn is to find good weights and biases. They begin at random. Then the network is shown images
-whose digits are known, the training set. In each step all weights and biases change a little, so
+To learn is to find good weights and biases. The weights begin at random. Then the network is shown
+images whose digits are known, the training set. In each step all weights and biases change a little, so
 that the ten outputs come nearer to the label, which says what they should be: 1 for the right digit
 and 0 for the others. How well the network reads is measured with other images, the test set.
 
@@ -41,9 +41,8 @@ from numpy.typing import NDArray
 
 from import_data import DataError, as_mnist, get_data, is_terminal
 
-# More hidden nodes read a little better, but take longer to train. LeCun, Bottou, Bengio and
-# Haffner had a network of 300 as well (Gradient-based learning applied to document recognition,
-# 1998).
+# With more hidden nodes a network reads a little better, but takes longer to train. LeCun, Bottou,
+# Bengio and Haffner had 300 as well (Gradient-based learning applied to document recognition, 1998).
 HIDDEN_NODES = 300
 
 # A batch is the group of images that one step learns from. The more images share a step, the more
@@ -51,7 +50,7 @@ HIDDEN_NODES = 300
 BATCH_SIZE = 64
 
 # An epoch is one pass through the training set; from the second one on, without the images that
-# are already learned (see `train`). More epochs read a little better, but take longer.
+# are already learned (see `train`). With more epochs it reads a little better.
 EPOCHS = 10
 
 # How much a step changes the weights, in the first epoch: the factor by which it multiplies the
@@ -421,7 +420,7 @@ def train(
     labels : array of shape (N, 10)
         One-hot: in each row a 1 in the column of the digit, and 0 elsewhere.
     epochs : int
-        The number of epochs; with 0 the network stays as random as it begins.
+        The number of epochs; with 0 nothing is learned.
     hidden_nodes : int
         The number H of hidden nodes.
     learning_rate : float
@@ -518,7 +517,7 @@ ImageSet = tuple[Array, Array]  # images and their labels
 HELP = """\
   42     training image 42, which it has learned from
   t 42   test image 42, which it has never seen
-  Enter  any test image, another each time
+  Enter  a random test image
   w      a test image that it misreads, another each time
   d      a digit that you draw with the mouse
   ?      this help
@@ -709,11 +708,12 @@ def draw_digit(network: Network) -> Array | None:
     except tkinter.TclError as error:
         print(f"Drawing needs a window: {error}.")
         return None
+    drawing = Drawing(window, network)
     try:
-        drawing = Drawing(window, network)
         print("Draw in the window. When you close it, this goes on.", flush=True)
         window.mainloop()
     finally:
+        window.after_cancel(drawing.timer)
         window.destroy()
     return as_mnist(drawing.picture) if drawing.picture.any() else None
 
@@ -778,13 +778,13 @@ class Drawing:
         self.bars.delete("all")
         for digit, output in enumerate(outputs.tolist()):
             y = 28 * digit
-            colour = "orange" if output == outputs.max() else "grey"
+            colour = "orange" if 0 < output == outputs.max() else "grey"
             self.bars.create_text(15, y + 14, text=str(digit))
             self.bars.create_rectangle(30, y + 4, 30 + 240 * output, y + 24, fill=colour, width=0)
 
     def stay_awake(self) -> None:
         """Let Python look for Ctrl-C ten times a second, as it does not while tkinter waits."""
-        self.window.after(100, self.stay_awake)
+        self.timer: str = self.window.after(100, self.stay_awake)
 
     def raise_again(self, _kind: object, error: BaseException, _traceback: object) -> None:
         """End `mainloop` with what was raised in a callback; tkinter would print it and go on."""

@@ -59,10 +59,17 @@ def play(
             def __init__(self, window: Any, network: Network) -> None:
                 super().__init__(window, network)
                 windows.append(window)
+                window.destroy = self.destroy
                 window.update()
                 window.after(1, act, self)
 
+            def destroy(self) -> None:
+                # A timer that is left would complain at the prompt that its window is gone.
+                timers.append(self.window.tk.splitlist(self.window.tk.call("after", "info")))
+                type(self.window).destroy(self.window)
+
         windows: list[Any] = []
+        timers: list[tuple[str, ...]] = []
         monkeypatch.setattr(neural_network, "Drawing", Acting)
         monkeypatch.setattr("sys.stdin", io.StringIO("d\n"))
         nothing = np.zeros((6000, 784)), np.zeros((6000, 10))
@@ -71,6 +78,7 @@ def play(
         finally:
             with pytest.raises(Exception, match="application has been destroyed"):
                 windows[0].winfo_exists()
+            assert timers == [()]
         _, answer, _ = capsys.readouterr().out.split(PROMPT)
         _, first, *shown = answer.splitlines()
         assert first == "Draw in the window. When you close it, this goes on."
