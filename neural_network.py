@@ -7,9 +7,10 @@ which are called hidden because they are neither the input nor the answer. Their
 inputs of ten output nodes, one for each digit. The highest of the ten outputs is the answer.
 
 To learn is to find good weights and biases. The weights begin at random. Then the network is shown
-images whose digits are known, the training set. In each step all weights and biases change a little, so
-that the ten outputs come nearer to the label, which says what they should be: 1 for the right digit
-and 0 for the others. How well the network reads is measured with other images, the test set.
+images whose digits are known, the training set. In each step all weights and biases change a
+little, so that the ten outputs come nearer to the label, which says what they should be: 1 for the
+right digit and 0 for the others. How well the network reads is measured with other images, the test
+set.
 
 The file can be read from top to bottom: how a network answers (`forward_propagation`), how far off
 an answer is, for people to watch (`compute_error`), how a step makes it better (`backpropagation`),
@@ -42,7 +43,8 @@ from numpy.typing import NDArray
 from import_data import DataError, as_mnist, get_data, is_terminal
 
 # With more hidden nodes a network reads a little better, but takes longer to train. LeCun, Bottou,
-# Bengio and Haffner had 300 as well (Gradient-based learning applied to document recognition, 1998).
+# Bengio and Haffner had 300 as well (Gradient-based learning applied to document recognition,
+# 1998).
 HIDDEN_NODES = 300
 
 # A batch is the group of images that one step learns from. The more images share a step, the more
