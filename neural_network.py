@@ -520,7 +520,7 @@ HELP = """\
   42     training image 42, which it has learned from
   t 42   test image 42, which it has never seen
   Enter  a random test image
-  w      a test image that it misreads, another each time
+  w      the next test image that it misreads
   d      a digit that you draw with the mouse
   ?      this help
   q      quit
@@ -528,11 +528,10 @@ HELP = """\
 Beside an image stand the ten outputs of the network, one
 for each digit: scores from 0 to 1, not probabilities.
 
-The table of the training shows for each epoch how many
-images were not learned yet, and the mean squared error and
-accuracy of all. They are those of each image when it was
-last in a batch, moved as it was then. So they lag behind
-the network."""
+In the table of the training, Images are those that an
+epoch learned from. Error (mean squared) and accuracy are
+of all images, by what the network answered when it last
+learned from each. They lag behind the network as it is."""
 COLUMNS = "Epoch   Images   Error  Accuracy"
 
 
@@ -548,8 +547,8 @@ def parse_arguments() -> argparse.Namespace:
         ("--hidden-nodes", HIDDEN_NODES, "size of the hidden layer"),
         ("--seed", 0, "of the random generator"),
     ):
-        help = f"{meaning} (default: %(default)s)"
-        parser.add_argument(name, type=int, default=default, help=help)
+        words = f"{meaning} (default: %(default)s)"
+        parser.add_argument(name, type=int, default=default, help=words)
     settings = parser.parse_args()
     if min(vars(settings).values()) < 0:
         parser.error("--epochs, --hidden-nodes and --seed must be at least 0")
@@ -586,7 +585,7 @@ def draw(image: Array, *, has_blocks: bool) -> list[str]:
 
 
 def show(image: Array, network: Network, label: Array | None = None) -> None:
-    """Print an image, beside it the ten outputs of the network, and below what it takes it for."""
+    """Print an image, beside it the ten outputs of the network, and below them its answer."""
     _, outputs = forward_propagation(image, *network)
     has_blocks = sys.stdout.encoding.lower() == "utf-8"
     # 28 characters of the image and ten with the digit and its output leave room for the bar.
@@ -620,15 +619,14 @@ def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: N
             print()  # where a person would have pressed Enter
         if line in ("q", "quit", "exit"):
             return
-        (images, labels), index = test_set, None  # which image to show, if any
+        image_set, index = test_set, None  # which image to show, if any
         if line in ("?", "h", "help"):
             print(HELP)
         elif line == "":
-            index = int(rng.integers(len(images)))
-            print(f"Test image {index}:")
+            index = int(rng.integers(last_test + 1))
         elif line == "w" and mistakes:
             count, index = next(next_mistake)
-            print(f"Mistake {count} of {len(mistakes)}, test image {index}:")
+            print(f"Mistake {count} of {len(mistakes)}:")
         elif line == "w":
             print("No mistakes.")
         elif line == "d":
@@ -636,14 +634,15 @@ def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: N
             if drawing is not None:
                 show(drawing, network)
         else:
-            number = re.fullmatch("t? *([0-9]{1,9})", line)
-            if not line.startswith("t"):
-                images, labels = train_set
-            if number and int(number[1]) < len(images):
-                index = int(number[1])
+            number = re.fullmatch("(t?) *([0-9]{1,9})", line)
+            image_set = test_set if number and number[1] else train_set
+            if number and int(number[2]) < len(image_set[0]):
+                index = int(number[2])
             else:
                 print(f"Please enter 0 - {last}, t 0 - t {last_test}, w, d, q, or ? for help.")
         if index is not None:
+            print(f"{'Test' if image_set is test_set else 'Training'} image {index}:")
+            images, labels = image_set
             show(images[index], network, labels[index])
 
 
@@ -741,6 +740,7 @@ class Drawing:
         self.square.bind("<Button-1>", self.put_pen)
         self.square.bind("<B1-Motion>", self.move_pen)
         window.title("Draw a digit")
+        window.resizable(False, False)
         window.protocol("WM_DELETE_WINDOW", window.quit)
         window.report_callback_exception = self.raise_again
         self.stay_awake()

@@ -13,7 +13,7 @@ from terminal import Terminal
 PROJECT = Path(__file__).resolve().parent.parent
 PICTURE = PROJECT / ".github" / "session.svg"
 TITLE = "A terminal: the network learns, then reads one digit right and another one wrong"
-FIRST_ROW = " 8/10"  # the row of the screen with which the picture begins
+FIRST_ROW = "10/10"  # the row of the screen with which the picture begins
 PROMPT = "'q' to quit: "
 QUESTIONS = ("0", "w")  # a training digit, a mistake
 

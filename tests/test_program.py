@@ -344,8 +344,9 @@ def test_an_index_is_answered_with_the_image_and_the_prediction(
 ) -> None:
     split, index = ANSWERED[question]
     images, labels = sample[:2] if split == "train" else sample[2:]
-    newline, *lines = dialogue[question].splitlines()
+    newline, title, *lines = dialogue[question].splitlines()
     assert newline == ""
+    assert title == f"{'Test' if split == 'test' else 'Training'} image {index}:"
     check_answer(lines, images[index], labels[index])
 
 
@@ -434,8 +435,8 @@ def test_w_shows_one_mistake_after_the_other_and_then_begins_again(
     _, *answers, _ = capsys.readouterr().out.split(PROMPT)
     assert answers[3] == answers[0]
     for count, (answer, index) in enumerate(zip(answers, wrong, strict=False), start=1):
-        _, title, *lines = answer.splitlines()
-        assert title == f"Mistake {count} of 3, test image {index}:"
+        _, first, second, *lines = answer.splitlines()
+        assert (first, second) == (f"Mistake {count} of 3:", f"Test image {index}:")
         assert check_answer(lines, images[index], labels[index])["verdict"] == "  <-- WRONG"
 
 
@@ -646,7 +647,8 @@ def read_greys(terminal: Terminal) -> Array:
 def test_the_digit_is_drawn_in_greys_and_fits_on_the_screen(
     terminal: Terminal, sample: Sample
 ) -> None:
-    *drawing, words = ask(terminal, "t 5")
+    title, *drawing, words = ask(terminal, "t 5")
+    assert title == "Test image 5:"
     assert [row[:28] for row in drawing] == ["▀" * 28] * 14
     assert [round(20 * output) for output, _ in read_bars(drawing)] == [
         bar for _, bar in read_bars(drawing)
@@ -685,7 +687,7 @@ def test_a_terminal_shows_what_it_can(
         terminal.wait_for(PROMPT)
         if variables["TERM"] == "dumb":
             assert terminal.output.replace("\r\n", "").isprintable()
-        lines = ask(terminal, "7")
+        _, *lines = ask(terminal, "7")
         if greys:
             assert np.abs(read_greys(terminal) - sample[0][7]).max() <= 0.5 / 23 + 1e-6
         else:
@@ -702,7 +704,7 @@ def test_a_drawing_keeps_to_the_characters_of_the_encoding(
 ) -> None:
     outcome = run("7\n", *QUICK, encoding=encoding)
     assert (outcome.status, outcome.errors) == (0, "")
-    lines = outcome.output.split(PROMPT)[1].splitlines()[1:]
+    lines = outcome.output.split(PROMPT)[1].splitlines()[2:]
     check_answer(lines, sample[0][7], sample[1][7])
     assert set("".join(line[:28] for line in lines[:-1])) == {" ", *characters}
 
