@@ -550,8 +550,8 @@ def parse_arguments() -> argparse.Namespace:
         words = f"{meaning} (default: %(default)s)"
         parser.add_argument(name, type=int, default=default, help=words)
     settings = parser.parse_args()
-    if min(vars(settings).values()) < 0:
-        parser.error("--epochs, --hidden-nodes and --seed must be at least 0")
+    if not all(0 <= value < 10**9 for value in vars(settings).values()):
+        parser.error("--epochs, --hidden-nodes and --seed must be from 0 to 999999999")
     return settings
 
 

@@ -226,7 +226,10 @@ def test_help_explains_the_options() -> None:
         assert name in words
 
 
-@pytest.mark.parametrize("option", ["--epochs=-1", "--hidden-nodes=-1", "--seed=-1", "--seed=x"])
+@pytest.mark.parametrize(
+    "option",
+    ["--epochs=-1", "--hidden-nodes=-1", "--seed=-1", "--seed=x", f"--hidden-nodes={10**20}"],
+)
 def test_an_option_that_cannot_be_is_explained_in_a_line(option: str) -> None:
     outcome = run("q\n", option)
     assert (outcome.status, outcome.output) == (2, "")
