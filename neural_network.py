@@ -528,10 +528,10 @@ HELP = """\
 Beside an image stand the ten outputs of the network, one
 for each digit: scores from 0 to 1, not probabilities.
 
-In the table of the training, Images are those that an
+In the table of the training, Images counts those that an
 epoch learned from. Error (mean squared) and accuracy are
-of all images, by what the network answered when it last
-learned from each. They lag behind the network as it is."""
+those of all images, by the last answer that the network
+gave to each while it learned. So they lag behind."""
 COLUMNS = "Epoch   Images   Error  Accuracy"
 
 
@@ -587,20 +587,20 @@ def draw(image: Array, *, has_blocks: bool) -> list[str]:
 def show(image: Array, network: Network, label: Array | None = None) -> None:
     """Print an image, beside it the ten outputs of the network, and below them its answer."""
     _, outputs = forward_propagation(image, *network)
-    has_blocks = sys.stdout.encoding.lower() == "utf-8"
+    has_blocks = sys.stdout.encoding.lower() in ("utf-8", "utf8")
     # 28 characters of the image and ten with the digit and its output leave room for the bar.
     longest_bar = min(20, shutil.get_terminal_size().columns - 39)
     beside = [""] * 14
     for digit, output in enumerate(outputs.tolist()):
         bar = round(longest_bar * output) * ("█" if has_blocks else "#")
         beside[2 + digit] = f"   {digit} {output:.2f} {bar}"
-    for line, bar in zip(draw(image, has_blocks=has_blocks), beside, strict=True):
-        print((line + bar).rstrip())
+    for left, right in zip(draw(image, has_blocks=has_blocks), beside, strict=True):
+        print((left + right).rstrip())
     prediction = int(outputs.argmax())
     answer = f"Prediction: {prediction}"
     if label is not None:
-        digit = int(label.argmax())
-        answer += f", label: {digit}" + (", right" if prediction == digit else "  <-- WRONG")
+        correct = int(label.argmax())
+        answer += f", label: {correct}" + (", right" if prediction == correct else "  <-- WRONG")
     print(answer)
 
 

@@ -1,5 +1,6 @@
 """Tests of `d`: real events in a real window, on a virtual display of its own."""
 
+import gc
 import io
 import os
 import re
@@ -50,8 +51,8 @@ def play(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     trained: Network,
-) -> Play:
-    """Return a function that types `d`, acts in the window, and returns what is printed."""
+) -> Iterator[Play]:
+    """Yield a function that types `d`, acts in the window, and returns what is printed."""
     monkeypatch.setenv("DISPLAY", display)
 
     def play(act: Callable[[Drawing], object]) -> str:
@@ -78,13 +79,17 @@ def play(
         finally:
             with pytest.raises(Exception, match="application has been destroyed"):
                 windows[0].winfo_exists()
+            windows.clear()
             assert timers == [()]
         _, answer, _ = capsys.readouterr().out.split(PROMPT)
         _, first, *shown = answer.splitlines()
         assert first == "Draw in the window. When you close it, this goes on."
         return "\n".join(shown)
 
-    return play
+    yield play
+    # Tcl ends the process if what is left of a window is deleted in another thread, as it may be
+    # when Python looks for garbage there.
+    gc.collect()
 
 
 def draw(drawing: Drawing, *places: tuple[int, int]) -> None:
