@@ -26,7 +26,9 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
-PATIENCE_SECONDS = 12  # to wait for an answer, shared by the mirrors: the sample must come in 15
+# To wait for each file, divided by the number of mirrors: if none of them answers, the sample comes
+# within 15 seconds.
+PATIENCE_SECONDS = 12
 SLOWEST_BYTES_PER_SECOND = 20_000  # on average; a mirror that sends less is given up
 LARGEST_FILE = 50_000_000  # bytes: the images of the training set have 47 million, uncompressed
 CONNECT_SECONDS = 2  # to one of the addresses of a mirror; after that the next address is tried
@@ -113,7 +115,7 @@ def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
     They cut the digit out, fitted it into 20 x 20 pixels, with its proportions kept, and placed it
     in 28 x 28 pixels so that its centre of mass is in the middle (LeCun, Cortes and Burges, The
     MNIST database of handwritten digits). If that would push ink out of the frame, it is placed as
-    near to it as possible.
+    near to that position as possible.
 
     Parameters
     ----------
@@ -221,15 +223,14 @@ def download_missing(folder: Path) -> bool:
 def download(url: str, patience: float) -> bytes:
     """Return what is at a URL; raise a `DownloadError` if that fails or takes too long.
 
-    Two limits hold, whatever the server does: at most `LARGEST_FILE` bytes are taken, and after
-    `patience` seconds as many must have come as `SLOWEST_BYTES_PER_SECOND` asks for, from then on
-    at any time.
+    Two limits hold, whatever the server does. At most `LARGEST_FILE` bytes are taken. And once
+    `patience` seconds have passed, the average must not be below `SLOWEST_BYTES_PER_SECOND`.
     """
     name = url.rpartition("/")[2]
     transfer = Transfer(url)
-    transfer.start()
     started = time.monotonic()
     try:
+        transfer.start()
         while transfer.is_alive():
             size, seconds = len(transfer.body), time.monotonic() - started
             if seconds > patience and size < seconds * SLOWEST_BYTES_PER_SECOND:
@@ -312,7 +313,10 @@ def store_file(folder: Path, name: str, content: bytes) -> None:
 
 
 def uncompressed(content: bytes) -> bytes:
-    """Return what a gzip file (RFC 1952) holds, up to a limit, or the content if it is none."""
+    """Return the first member of a gzip file (RFC 1952), or the content itself if it is none.
+
+    At most `LARGEST_FILE` bytes are returned, so that a small file cannot fill the memory.
+    """
     with contextlib.suppress(zlib.error):
         return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(content, LARGEST_FILE)
     return content
