@@ -1,8 +1,8 @@
 """MNIST, 70,000 images of handwritten digits: fetched once, kept in a folder, checked and read.
 
 The network is used only when `get_data` finds that one of the four files is missing in the folder.
-Importing this module does nothing. A file from the folder or from a mirror is used only if it has
-the SHA-256 below, so that no mirror has to be trusted.
+Importing this module neither downloads nor prints anything. A file from the folder or from a mirror
+is used only if it has the SHA-256 below, so that no mirror has to be trusted.
 """
 
 import contextlib

@@ -15,7 +15,7 @@ set.
 The file can be read from top to bottom: how a network answers (`forward_propagation`), how far off
 an answer is, for people to watch (`compute_error`), how a step makes it better (`backpropagation`),
 how many such steps train a network (`train`), and last the program that trains one and lets people
-ask it.
+try it out.
 """
 
 import argparse
@@ -538,14 +538,14 @@ COLUMNS = "Epoch   Images   Error  Accuracy"
 def parse_arguments() -> argparse.Namespace:
     """Return the settings that the command line gives."""
     parser = argparse.ArgumentParser(
-        description="Train a neural network to read handwritten digits, and ask it.",
+        description="Train a neural network to read handwritten digits, and try it out.",
         epilog="MNIST is kept in data/, or in the folder that the environment variable MNIST_DIR "
         "names. It comes from public mirrors, or from the URL that MNIST_MIRROR names.",
     )
     for name, default, meaning in (
         ("--epochs", EPOCHS, "passes through the training set"),
         ("--hidden-nodes", HIDDEN_NODES, "size of the hidden layer"),
-        ("--seed", 0, "of the random generator"),
+        ("--seed", 0, "seed of the random generator"),
     ):
         words = f"{meaning} (default: %(default)s)"
         parser.add_argument(name, type=int, default=default, help=words)
@@ -560,7 +560,7 @@ def training_display(labels: Array) -> Callable[..., None]:
     live = is_terminal(sys.stdout)
 
     def report(epoch: int, epochs: int, done: int, count: int, outputs: Array) -> None:
-        start = "\r" * live + f"{epoch:{len(str(epochs))}}/{epochs}".rjust(5)
+        start = ("\r" if live else "") + f"{epoch:{len(str(epochs))}}/{epochs}".rjust(5)
         if done == count:
             error = compute_error(outputs, labels)
             accuracy = (outputs.argmax(axis=1) == labels.argmax(axis=1)).mean()
@@ -647,7 +647,7 @@ def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: N
 
 
 def run() -> None:
-    """Train a network, test it, and let people ask it."""
+    """Train a network, test it, and let people try it out."""
     settings = parse_arguments()
     images, labels = get_data("train")
     test_images, test_labels = get_data("test")
