@@ -192,7 +192,7 @@ def download_missing(folder: Path) -> bool:
     mirrors = (own_mirror, *MIRRORS) if own_mirror else MIRRORS
     failed = failed_downloads.get((folder, mirrors))
     if failed is not None and time.monotonic() - failed < RETRY_AFTER_SECONDS:
-        print_progress("Again the bundled sample: the last download failed less than a minute ago.")
+        print_progress("The bundled sample again: a failed download is not repeated for a minute.")
         return False
 
     missing = missing_files(folder)

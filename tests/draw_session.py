@@ -34,6 +34,8 @@ def main() -> None:
             terminal.wait_for(PROMPT)
             terminal.press(question + "\r")
         terminal.wait_for(PROMPT)
+        if any("bundled sample" in row for row in terminal.screen.display):
+            sys.exit("The full MNIST is missing: run neural_network.py first, or set MNIST_DIR")
         PICTURE.write_text(draw(terminal.screen), encoding="utf-8")
 
 
