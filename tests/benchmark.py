@@ -34,15 +34,22 @@ Figures = dict[str, Any]  # what one run has measured
 Rows = dict[str, list[Figures]]  # of a table, each with its runs
 Table = tuple[Rows, list[str]]  # the rows and the names of the columns
 
-# What the program is without each of its ideas.
+# What the program is without each of its ideas, at the learning rate that is best for that (1.2 in
+# most cases): of those tried, it reads most of the 10,000 training images that are held out.
 WITHOUT: dict[str, Changes] = {
     "as it is": {},
-    "no moving": {"^SHIFTS = .*": "SHIFTS = (0,)"},
+    "no moving, learning rate of 0.9": {
+        "^SHIFTS = .*": "SHIFTS = (0,)",
+        "^LEARNING_RATE = .*": "LEARNING_RATE = 0.9",
+    },
     "biases of 0, learning rate of 0.5": {
         "^FIRST_BIAS = .*": "FIRST_BIAS = 0",
         "^LEARNING_RATE = .*": "LEARNING_RATE = 0.5",
     },
-    "pixels from 0 to 1": {"^PIXEL_MEAN, PIXEL_STD = .*": "PIXEL_MEAN, PIXEL_STD = 0, 1"},
+    "pixels from 0 to 1, learning rate of 3": {
+        "^PIXEL_MEAN, PIXEL_STD = .*": "PIXEL_MEAN, PIXEL_STD = 0, 1",
+        "^LEARNING_RATE = .*": "LEARNING_RATE = 3",
+    },
     "whole images": {
         "^WINDOW_START, WINDOW_END = .*": "WINDOW_START, WINDOW_END = 0, 784",
         r"images\[batch, .*\]": "np.roll(images[batch], -shift, axis=1)",
@@ -52,7 +59,10 @@ WITHOUT: dict[str, Changes] = {
         "^TOLERANCE = .*": "TOLERANCE = -1",
         "^EPOCHS = .*": "EPOCHS = 3",
     },
-    "a constant learning rate": {"learning_rate / 20": "learning_rate"},
+    "a constant learning rate of 0.2": {
+        "learning_rate / 20": "learning_rate",
+        "^LEARNING_RATE = .*": "LEARNING_RATE = 0.2",
+    },
     "one image at a time, learning rate of 0.05, one epoch": {
         "^BATCH_SIZE = .*": "BATCH_SIZE = 1",
         "^LEARNING_RATE = .*": "LEARNING_RATE = 0.05",
@@ -84,8 +94,7 @@ def result(seconds: float, digits: Any) -> Figures:
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
     accuracy = float(np.mean(np.asarray(digits) == get_data("test")[1].argmax(axis=1)))
-    reached = seconds if accuracy >= 0.985 else None
-    return {"training": seconds, "accuracy": accuracy, "reached": reached, "peak MB": peak}
+    return {"training": seconds, "accuracy": accuracy, "peak MB": peak}
 
 
 # What can be run in a process of its own:
@@ -156,7 +165,7 @@ def original_recipe(seed: int) -> Figures:
 
 
 def pytorch(seed: int) -> Figures:
-    """Train as users of PyTorch would, at the best rate of those tried; tests are not timed."""
+    """Train as users of PyTorch would, at the best rate of those tried."""
     from torch import from_numpy, manual_seed, nn, optim, randperm
 
     manual_seed(seed)
@@ -165,19 +174,15 @@ def pytorch(seed: int) -> Figures:
     network = nn.Sequential(nn.Linear(784, 512), nn.ReLU(), nn.Dropout(0.2), nn.Linear(512, 10))
     optimizer = optim.Adam(network.parameters())
     schedule = optim.lr_scheduler.OneCycleLR(optimizer, 0.005, 10 * 469)
-    seconds, epochs = 0.0, []
+    started = time.perf_counter()
     for _ in range(10):
-        started = time.perf_counter()
-        network.train()
         for batch in randperm(len(images)).split(128):
             optimizer.zero_grad()
             nn.functional.cross_entropy(network(images[batch]), digits[batch]).backward()
             optimizer.step()
             schedule.step()
-        seconds += time.perf_counter() - started
-        epochs.append(result(seconds, network.eval()(test_images).argmax(1)))
-    reached = [epoch["reached"] for epoch in epochs if epoch["reached"]]
-    return epochs[-1] | {"reached": min(reached, default=None)}
+    seconds = time.perf_counter() - started
+    return result(seconds, network.eval()(test_images).argmax(1))
 
 
 def scikit_learn(seed: int) -> Figures:
@@ -236,7 +241,7 @@ def comparison() -> Table:
             runs = [work(peer, threads, seed=seed) for threads in (1, 2)]
             fastest = min(runs, key=lambda figures: float(figures["training"]))
             rows[peer.__name__.replace("_", " ")].append(fastest)
-    return rows, ["accuracy", "training", "start to end", "reached", "peak MB"]
+    return rows, ["accuracy", "training", "start to end", "peak MB"]
 
 
 def ideas() -> Table:
@@ -261,10 +266,6 @@ def experiments() -> Table:
 def cell(column: str, runs: list[Figures], first_row: list[Figures]) -> str:
     """Return a cell of a table."""
     figures = [run[column] for run in runs]
-    if column == "reached":
-        arrived = [seconds for seconds in figures if seconds]
-        when = f", after {np.median(arrived):.3g} s" if arrived else ""
-        return f"{len(arrived)} of {len(runs)}{when}"
     if column in ("training", "start to end"):
         ratios = np.divide(figures, [run[column] for run in first_row])
         return f"{np.median(figures):#.3g} s ({np.median(ratios):.2f})"

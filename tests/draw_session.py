@@ -12,8 +12,7 @@ from terminal import Terminal
 
 PROJECT = Path(__file__).resolve().parent.parent
 PICTURE = PROJECT / ".github" / "session.svg"
-TITLE = "A terminal: the network learns, then reads one digit right and another one wrong"
-FIRST_ROW = "10/10"  # the row of the screen with which the picture begins
+TITLE = "A terminal: the network reads one digit right and another one wrong"
 PROMPT = "'q' to quit: "
 QUESTIONS = ("0", "w")  # a training digit, a mistake
 
@@ -40,8 +39,8 @@ def main() -> None:
 
 
 def draw(screen: pyte.Screen) -> str:
-    """Return the screen, from the first row of the picture to the cursor, as a window in SVG."""
-    first = next(n for n, row in enumerate(screen.display) if row.startswith(FIRST_ROW))
+    """Return the screen, from the row of the last epoch to the cursor, as a window in SVG."""
+    first = next(n for n, row in enumerate(screen.display) if row.startswith("Test accuracy")) - 1
     x, y = screen.cursor.x, screen.cursor.y - first
     width, height = screen.columns * SIDE + 2 * MARGIN, (y + 1) * 2 * SIDE + 2 * MARGIN
     rows = ["\n".join(draw_row(screen, first, row)) for row in range(y + 1)]

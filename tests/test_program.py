@@ -22,7 +22,7 @@ from terminal import Terminal
 
 import import_data
 import neural_network
-from neural_network import Array, Network
+from neural_network import EPOCHS, HIDDEN_NODES, Array, Network
 
 pytestmark = pytest.mark.unix
 
@@ -33,7 +33,7 @@ ENDLESS = ("--epochs", "100000", "--hidden-nodes", "16")
 
 PROMPT = "Enter an index (0 - 5999), ? for help, 'q' to quit: "
 EXPLANATION = "Please enter 0 - 5999, t 0 - t 999, w, d, q, or ? for help."
-EPOCH = re.compile(
+ROW = re.compile(
     r" *(?P<epoch>\d+)/(?P<epochs>\d+) +(?P<images>[\d,]+)"
     r"  (?P<error>\d\.\d{4}) +(?P<accuracy>\d+\.\d\d)%"
 )
@@ -166,11 +166,11 @@ def test_in_a_pipe_there_are_only_plain_lines(session: Outcome) -> None:
 
 def test_each_epoch_has_a_line_with_its_error_and_accuracy(session: Outcome) -> None:
     title, columns, *lines = session.output.splitlines()
-    assert title == "Training 784-300-10 on 6,000 images:"
+    assert title == f"Training 784-{HIDDEN_NODES}-10 on 6,000 images:"
     assert columns.split() == ["Epoch", "Images", "Error", "Accuracy"]
-    epochs = [epoch for epoch in map(EPOCH.fullmatch, lines) if epoch]
-    assert [epoch["epoch"] for epoch in epochs] == [str(number) for number in range(1, 11)]
-    assert {epoch["epochs"] for epoch in epochs} == {"10"}
+    epochs = [epoch for epoch in map(ROW.fullmatch, lines) if epoch]
+    assert [int(epoch["epoch"]) for epoch in epochs] == list(range(1, EPOCHS + 1))
+    assert {int(epoch["epochs"]) for epoch in epochs} == {EPOCHS}
     images = [int(epoch["images"].replace(",", "")) for epoch in epochs]
     assert images[0] == 6000 > max(images[1:])
     first, last = epochs[0], epochs[-1]
@@ -206,7 +206,7 @@ def test_all_of_mnist(full_mnist: Path) -> None:
     outcome = run("59999\nt 9999\n60000\nt 10000\nq\n", MNIST_DIR=str(full_mnist))
     assert (outcome.status, outcome.errors) == (0, "")
     training, last, last_test, *explained, _ = outcome.output.split("Enter an index (0 - 59999)")
-    assert training.startswith("Training 784-300-10 on 60,000 images:\nEpoch ")
+    assert training.startswith(f"Training 784-{HIDDEN_NODES}-10 on 60,000 images:\nEpoch ")
     accuracy = re.search(r"^Test accuracy: (.*)%", training, re.M)
     assert accuracy
     assert float(accuracy[1]) >= 98.5
@@ -220,8 +220,8 @@ def test_help_explains_the_options() -> None:
     outcome = run("", "--help")
     words = " ".join(outcome.output.split())
     assert outcome.status == 0
-    for explanation in ("(default: 10)", "(default: 300)", "(default: 0)"):
-        assert explanation in words
+    for default in (EPOCHS, HIDDEN_NODES, 0):
+        assert f"(default: {default})" in words
     for name in ("--epochs", "--hidden-nodes", "--seed", "MNIST_DIR", "MNIST_MIRROR"):
         assert name in words
 
@@ -624,12 +624,12 @@ def test_training_draws_over_one_line_for_each_epoch(
     terminal: Terminal, first_screen: list[str]
 ) -> None:
     lines = re.split("[\r\n]+", terminal.output)
-    live = [line for line in lines if re.fullmatch(r" 1/10 +\d+%", line)]
+    live = [line for line in lines if re.fullmatch(rf" *1/{EPOCHS} +\d+%", line)]
     assert live == sorted(live)
     assert len(live) > 5
-    ended = [line for line in lines if EPOCH.fullmatch(line)]
-    assert len(ended) == 10
-    assert first_screen[-14:-4] == ended
+    ended = [line for line in lines if ROW.fullmatch(line)]
+    assert len(ended) == EPOCHS
+    assert first_screen[-4 - EPOCHS : -4] == ended
 
 
 def read_greys(terminal: Terminal) -> Array:
