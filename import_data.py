@@ -99,7 +99,7 @@ def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.floa
     folder = Path(os.environ.get("MNIST_DIR") or Path(__file__).with_name("data"))
     try:
         folder = folder.expanduser().resolve()
-        if missing_files(folder) and not download_missing(folder):
+        if missing_files(folder) and not download_missing(folder, split):
             folder = SAMPLE_FOLDER
         images, labels = (parse_idx(read_file(folder, name)) for name in SPLITS[split])
     except (OSError, RuntimeError) as error:  # RuntimeError: ~name, and there is no such user
@@ -184,7 +184,7 @@ def read_file(folder: Path, name: str) -> bytes:
     return content
 
 
-def download_missing(folder: Path) -> bool:
+def download_missing(folder: Path, split: str) -> bool:
     """Download what a folder lacks, and return whether it has all of MNIST now; say so if not."""
     own_mirror = os.environ.get("MNIST_MIRROR")
     if own_mirror and not own_mirror.startswith(("http://", "https://")):
@@ -192,7 +192,7 @@ def download_missing(folder: Path) -> bool:
     mirrors = (own_mirror, *MIRRORS) if own_mirror else MIRRORS
     failed = failed_downloads.get((folder, mirrors))
     if failed is not None and time.monotonic() - failed < RETRY_AFTER_SECONDS:
-        print_progress("The bundled sample again: a failed download is not repeated for a minute.")
+        print_progress(f"The {split} set is of the bundled sample, too (no new try for a minute).")
         return False
 
     missing = missing_files(folder)
