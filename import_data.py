@@ -106,7 +106,8 @@ def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.floa
         raise DataError(
             f"The folder {folder} cannot be used ({error}): set MNIST_DIR to another one"
         ) from error
-    return images.reshape(-1, 784) / np.float32(255), np.eye(10, dtype=np.float32)[labels]
+    pixels = np.divide(images.reshape(-1, 784), 255, dtype=np.float32)
+    return pixels, np.eye(10, dtype=np.float32)[labels]
 
 
 def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:

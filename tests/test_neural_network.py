@@ -304,7 +304,7 @@ class TestTrain:
         self, sample: Sample, trained: Network
     ) -> None:
         _, _, test_images, test_labels = sample
-        assert (predict(test_images, *trained) == test_labels.argmax(axis=1)).mean() > 0.94
+        assert np.mean(predict(test_images, *trained) == test_labels.argmax(axis=1)) > 0.94
 
     def test_an_epoch_takes_the_images_whose_latest_outputs_are_not_near_enough_to_their_label(
         self, marked: tuple[Array, Array], steps: list[Step]
