@@ -1,6 +1,6 @@
 """MNIST, 70,000 images of handwritten digits: fetched once, kept in a folder, checked and read.
 
-The network is used only when `get_data` finds that one of the four files is missing in the folder.
+Nothing is downloaded unless `get_data` finds that one of the four files is missing in the folder.
 Importing this module neither downloads nor prints anything. A file from the folder or from a mirror
 is used only if it has the SHA-256 below, so that no mirror has to be trusted.
 """
@@ -26,8 +26,8 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
-# To wait for each file, divided by the number of mirrors: if none of them answers, the sample comes
-# within 15 seconds.
+# The time in which a file must begin to come, shared among the mirrors: if none of them answers,
+# the sample is used within 15 seconds.
 PATIENCE_SECONDS = 12
 SLOWEST_BYTES_PER_SECOND = 20_000  # on average; a mirror that sends less is given up
 LARGEST_FILE = 50_000_000  # bytes: the images of the training set have 47 million, uncompressed
@@ -47,10 +47,10 @@ SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
 }
-# The first tenth of MNIST comes with the program, for those who have no network.
+# The first tenth of MNIST comes with the program, for those who are offline.
 SAMPLE_FOLDER = Path(__file__).resolve().parent / "tests" / "mnist_sample"
 
-# When a download has failed (`time.monotonic`), for each folder and list of mirrors.
+# When the last download failed (`time.monotonic`), for each folder and list of mirrors.
 failed_downloads: dict[tuple[Path, tuple[str, ...]], float] = {}
 
 
@@ -69,8 +69,8 @@ def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.floa
     no mirror delivers that, the bundled sample is used instead.
 
     The folder is the one that the environment variable MNIST_DIR names, or else `data` beside this
-    module. Its files may be compressed (`.gz`) or not. MNIST_MIRROR can hold the URL of a mirror, a
-    folder with the four `.gz` files, which is tried before the public ones. For a minute after a
+    module. Its files may be compressed (`.gz`) or not. MNIST_MIRROR can hold the URL of a folder
+    that has the four `.gz` files; it is tried before the public mirrors. For a minute after a
     download has failed it is not tried again, so that the other split, when it is asked for next,
     comes from the sample as well. Progress is reported on stderr.
 
@@ -193,7 +193,7 @@ def download_missing(folder: Path, split: str) -> bool:
     mirrors = (own_mirror, *MIRRORS) if own_mirror else MIRRORS
     failed = failed_downloads.get((folder, mirrors))
     if failed is not None and time.monotonic() - failed < RETRY_AFTER_SECONDS:
-        print_progress(f"The {split} set is of the bundled sample, too (no new try for a minute).")
+        print_progress(f"The {split} set is from the bundled sample, too (a new try in a minute).")
         return False
 
     missing = missing_files(folder)
@@ -261,7 +261,7 @@ class Transfer(threading.Thread):
         import requests  # here, because it takes 0.1 s, and most runs download nothing
 
         super().__init__(daemon=True)  # a program can end while it is still running
-        self.session = requests.Session()
+        self.get = requests.get
         self.url = url
         self.body = bytearray()  # what has come so far
         self.length = 0  # of the whole body, if the server has told it
@@ -271,17 +271,14 @@ class Transfer(threading.Thread):
     def run(self) -> None:
         """Fetch the body, piece by piece."""
         try:
-            with (
-                self.session as session,
-                session.get(
-                    self.url,
-                    stream=True,
-                    timeout=(CONNECT_SECONDS, READ_SECONDS),
-                    headers={"Accept-Encoding": "identity"},  # the file is compressed already
-                    # requests would read the body of a redirect, however long it is.
-                    hooks={"response": lambda r, **_: r.close() if r.is_redirect else None},
-                ) as response,
-            ):
+            with self.get(
+                self.url,
+                stream=True,
+                timeout=(CONNECT_SECONDS, READ_SECONDS),
+                headers={"Accept-Encoding": "identity"},  # the file is compressed already
+                # requests would read the body of a redirect, however long it is.
+                hooks={"response": lambda r, **_: r.close() if r.is_redirect else None},
+            ) as response:
                 if response.status_code != 200:
                     name = self.url.rpartition("/")[2]
                     raise DownloadError(f"HTTP status {response.status_code} for {name}")
@@ -337,11 +334,11 @@ def parse_idx(content: bytes) -> NDArray[np.uint8]:
     """
     if content[:3] != b"\0\0\x08" or len(content) < 4:
         raise ValueError("an IDX file of unsigned bytes must begin with the bytes 0, 0, 8")
-    items = 4 + 4 * content[3]  # where they start
-    shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, items, 4)]
-    if len(content) != items + math.prod(shape):
-        raise ValueError(f"the header says {items + math.prod(shape)} bytes, not {len(content)}")
-    return np.frombuffer(content, np.uint8, offset=items).reshape(shape)
+    start = 4 + 4 * content[3]  # of the items
+    shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
+    if len(content) != start + math.prod(shape):
+        raise ValueError(f"the header says {start + math.prod(shape)} bytes, not {len(content)}")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
 def print_progress(line: str, *, live: bool = False) -> None:

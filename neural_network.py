@@ -52,7 +52,7 @@ HIDDEN_NODES = 300
 BATCH_SIZE = 64
 
 # An epoch is one pass through the training set; from the second one on, without the images that
-# are already learned (see `train`). With more epochs it reads a little better.
+# are already learned (see `train`). With more epochs the network reads a little better.
 EPOCHS = 10
 
 # How much a step changes the weights, in the first epoch: the factor by which it multiplies the
@@ -66,7 +66,8 @@ Array = NDArray[np.floating]
 class Network(NamedTuple):
     """The weights and biases: all that a network learns. H is the number of hidden nodes."""
 
-    # (784, H), or (616, H) while `train` works: a row for each pixel, a column for each hidden node
+    # (784, H): a row for each pixel, a column for each hidden node. While `train` works, there are
+    # only 616 rows, as it uses a part of each image.
     weights_input_to_hidden: Array
     weights_hidden_to_output: Array  # (H, 10): a row for each hidden node, a column for each digit
     biases_hidden: Array  # (H,)
@@ -83,15 +84,17 @@ def initialize_weights_and_biases(
     """Return random weights and equal biases: a network that has not learned anything yet.
 
     The weights are random because two hidden nodes with the same weights, both incoming and
-    outgoing, would be changed in the same way by every step and stay the same for ever. Their mean
-    is 0. Their standard deviation, the root of the mean of (weight - mean)**2, is
+    outgoing, would be changed in the same way by every step, and so remain equal for ever. The mean
+    of the weights is 0. Their standard deviation, the root of the mean of (weight - mean)**2, is
     1 / sqrt(number of inputs). Random terms partly cancel each other, so that a sum of n of them is
-    only about sqrt(n) times as large as one of them. Divided by that, weighted sums do not grow
-    with the number of inputs (LeCun, Bottou, Orr and Mueller, Efficient BackProp, 1998).
+    only about sqrt(n) times as large as one of them. With weights that are divided by that, the
+    weighted sums do not grow with the number of inputs (LeCun, Bottou, Orr and Mueller, Efficient
+    BackProp, 1998).
 
     All biases are -2, so that all nodes begin nearly off. That matters for the hidden nodes: as
     they pass little on at first, a step changes the outputs less, so that the learning rate can be
-    larger. For the outputs it is about right, too, as only one in ten should be on.
+    larger. With biases of 0 the best rate is about half as large, and the network reads fewer
+    digits right. For the outputs -2 is about right, too, as only one in ten should be on.
 
     Parameters
     ----------
@@ -140,7 +143,8 @@ def forward_propagation(
 
     Each node computes a weighted sum, input * weight + input * weight + ... + bias, and passes it
     on through the sigmoid. The matrix product `@` computes the sums of all nodes at once. A row of
-    its first matrix is multiplied by each column of the second, number by number, and added up.
+    its first matrix is multiplied by each column of the second, number by number, and the products
+    are added up.
     With two pixels x1 and x2, and two hidden nodes with the weights a1, a2 and b1, b2:
 
                   [a1 b1]
@@ -228,7 +232,7 @@ def backpropagation(
     The names, for one image: x is an input of a node, w the weight of that input, b the bias of the
     node, and z its weighted sum, x1 * w1 + x2 * w2 + ... + b. The output sigmoid(z) is called h for
     a hidden node and o for one of the ten output nodes. So x is a pixel for a hidden node, and an h
-    for an output node. y is the label of an output: what o should be, 1 or 0.
+    for an output node. y is the number in the label that o should be: 1 or 0.
 
     The cross-entropy E is the error that the network learns from. It is a sum over the ten outputs,
     and log is the natural logarithm:
@@ -269,11 +273,14 @@ def backpropagation(
        learn, though it has the most to learn.
 
     2. The hidden nodes. h is an input of all ten outputs. If it grows by 0.01, the z of each output
-       grows by 0.01 * w, and the ten effects on E add up. Then the slope comes again, as the z of
-       the hidden node affects h:
+       grows by 0.01 * w, and the ten effects on E add up. Then the slope comes again, as h is the
+       sigmoid of another z, that of the hidden node:
 
         dE/dh = sum over the ten outputs of  delta_output * w
         delta_hidden = dE/dz = dE/dh * dh/dz = dE/dh * h * (1 - h)
+
+       Here the slope stays. It does less harm, as a hidden node has no label that it could be
+       badly wrong about.
 
        The deltas of the outputs have gone back through the weights, which gives the method its name
        (Rumelhart, Hinton and Williams, Learning representations by back-propagating errors, 1986).
@@ -391,10 +398,11 @@ def train(
     3. All biases begin at -2, for the reason that `initialize_weights_and_biases` gives.
 
     4. The pixels are standardized: their mean is subtracted, and the result is divided by their
-       standard deviation. Background, 0, becomes -0.4, and ink, 1, becomes 2.8. Pixels from 0 to 1
-       are never negative. As dE/dw = delta * x, one image would push all weights of a hidden node
-       up, or all of them down, but never some up and some down, which is what mostly is needed.
-       With inputs on both sides of 0 it can.
+       standard deviation. Background, 0, becomes -0.4, and ink, 1, becomes 2.8. As dE/dw =
+       delta * x, larger inputs let the weights of the hidden nodes learn faster. And inputs on both
+       sides of 0 let an image push some weights of a hidden node up and others down, which is
+       mostly what is needed. With pixels from 0 to 1 it would push all that it changes in the same
+       direction.
 
     5. The network sees a window of the image, which moves. For each batch the window stays in the
        middle or moves by a pixel, at random, so that the digits in it seem to move the other way. A
@@ -406,14 +414,13 @@ def train(
 
     6. What is learned is left out. `outputs` keeps what the network answered to each image when it
        last had it in a batch. Where all ten were nearer to the label than the tolerance, the deltas
-       were small, so that the image would change little. Without such images an epoch takes a
-       fraction of the time, and the network reads as many digits right, though its outputs end a
-       little further from the labels. It does forget a few of the images unnoticed. But the
+       were smaller than those of the images that remain, which deserve the time more. So an epoch
+       takes a fraction of the time, and the network reads as many digits right, though its outputs
+       end a little further from the labels. It does forget a few of the images unnoticed. But the
        tolerance shrinks from epoch to epoch, so that those come back that were not learned well
-       enough, and the last steps are too short to undo much. Is leaving out cheating? No: how well
-       the network reads is measured with the images of the test set. None of them is left out, and
-       none is learned from. (LeCun, Bottou, Orr and Mueller, 1998, call this an emphasizing
-       scheme.)
+       enough, and the last steps are too short to undo much. Leaving out is fair: how well the
+       network reads is measured with the images of the test set. None of them is left out, and none
+       is learned from. (LeCun, Bottou, Orr and Mueller, 1998, call this an emphasizing scheme.)
 
     Parameters
     ----------
@@ -464,17 +471,20 @@ def train(
 
     rates = np.linspace(learning_rate, learning_rate / 20, epochs)  # one for each epoch
     for epoch, rate in enumerate(rates, start=1):
-        distances = np.abs(outputs - labels).max(axis=1)  # for each image that of its worst output
-        unlearned = np.flatnonzero(distances >= TOLERANCE / epoch)  # the numbers of these images
+        # For each image: how far the worst of its ten outputs is from the label.
+        distances = np.abs(outputs - labels).max(axis=1)
+        unlearned = np.flatnonzero(distances >= TOLERANCE / epoch)  # numbers of images
         order = rng.permutation(unlearned)
         for start in range(0, len(order), BATCH_SIZE):
             batch = order[start : start + BATCH_SIZE]
-            # The window moves. At the left or right edge of a row it may then show a pixel of the
-            # row before or after, which is nearly always as blank as the one that was there.
+            # Of the images of this batch, `img` has only the pixels in the window, which moves. At
+            # the left or right edge of a row it may then show a pixel of the row before or after,
+            # which is nearly always as blank as the one that was there.
             shift = rng.choice(SHIFTS)
             img = images[batch, WINDOW_START + shift : WINDOW_END + shift]
             img = (img - PIXEL_MEAN) / PIXEL_STD  # standardized
-            # backpropagation takes the four arrays in another order: they are passed by name.
+            # `*network` passes the four arrays in their order. backpropagation takes them in
+            # another order: to it they are passed by name.
             hidden, output = forward_propagation(img, *network)
             backpropagation(
                 img, labels[batch], hidden, output, **network._asdict(), learning_rate=rate
@@ -532,7 +542,6 @@ In the table of the training, Images counts those that an
 epoch learned from. Error (mean squared) and accuracy are
 those of all images, by the last answer that the network
 gave to each while it learned. So they lag behind."""
-COLUMNS = "Epoch   Images   Error  Accuracy"
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -571,7 +580,7 @@ def training_display(labels: Array) -> Callable[..., None]:
     return report
 
 
-def draw(image: Array, *, has_blocks: bool) -> list[str]:
+def image_lines(image: Array, *, has_blocks: bool) -> list[str]:
     """Return an image as 14 lines of 28 characters, each for a pixel and the one below it."""
     upper, lower = image.reshape(14, 2, 28).swapaxes(0, 1)
     has_colours = "256color" in os.environ.get("TERM", "") or os.environ.get("COLORTERM")
@@ -594,7 +603,7 @@ def show(image: Array, network: Network, label: Array | None = None) -> None:
     for digit, output in enumerate(outputs.tolist()):
         bar = round(longest_bar * output) * ("█" if has_blocks else "#")
         beside[2 + digit] = f"   {digit} {output:.2f} {bar}"
-    for left, right in zip(draw(image, has_blocks=has_blocks), beside, strict=True):
+    for left, right in zip(image_lines(image, has_blocks=has_blocks), beside, strict=True):
         print((left + right).rstrip())
     prediction = int(outputs.argmax())
     answer = f"Prediction: {prediction}"
@@ -608,7 +617,7 @@ def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: N
     """Answer what is typed at the prompt, until `q` or the end of input."""
     last, last_test = len(train_set[0]) - 1, len(test_set[0]) - 1
     rng = np.random.default_rng()
-    next_mistake = itertools.cycle(enumerate(mistakes, start=1))
+    mistakes_in_turn = itertools.cycle(enumerate(mistakes, start=1))
     while True:
         try:
             line = input(f"Enter an index (0 - {last}), ? for help, 'q' to quit: ").strip().lower()
@@ -625,7 +634,7 @@ def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: N
         elif line == "":
             index = int(rng.integers(last_test + 1))
         elif line == "w" and mistakes:
-            count, index = next(next_mistake)
+            count, index = next(mistakes_in_turn)
             print(f"Mistake {count} of {len(mistakes)}:")
         elif line == "w":
             print("No mistakes.")
@@ -652,7 +661,7 @@ def run() -> None:
     images, labels = get_data("train")
     test_images, test_labels = get_data("test")
     print(f"Training 784-{settings.hidden_nodes}-10 on {len(images):,} images:")
-    print(COLUMNS, flush=True)
+    print("Epoch   Images   Error  Accuracy", flush=True)
     started = time.perf_counter()
     network = train(images, labels, report=training_display(labels), **vars(settings))
     seconds = time.perf_counter() - started
@@ -785,7 +794,7 @@ class Drawing:
             self.bars.create_rectangle(30, y + 4, 30 + 240 * output, y + 24, fill=colour, width=0)
 
     def stay_awake(self) -> None:
-        """Let Python look for Ctrl-C ten times a second, as it does not while tkinter waits."""
+        """Wake Python ten times a second: while tkinter waits, it does not notice Ctrl-C."""
         self.timer: str = self.window.after(100, self.stay_awake)
 
     def raise_again(self, _kind: object, error: BaseException, _traceback: object) -> None:
