@@ -193,7 +193,9 @@ def download_missing(folder: Path, split: str) -> bool:
     mirrors = (own_mirror, *MIRRORS) if own_mirror else MIRRORS
     failed = failed_downloads.get((folder, mirrors))
     if failed is not None and time.monotonic() - failed < RETRY_AFTER_SECONDS:
-        print_progress(f"The {split} set is from the bundled sample, too (a new try in a minute).")
+        print_progress(
+            f"The {split} set is from the bundled sample, too: no new try within a minute."
+        )
         return False
 
     missing = missing_files(folder)
