@@ -75,8 +75,8 @@ def cross_entropy(img: Array, label: Array, network: Network) -> float:
 
 def step(img: Array, label: Array, network: Network, **settings: Any) -> None:
     """Propagate forward and take one step of backpropagation."""
-    outputs = forward_propagation(img, *network)
-    backpropagation(img, label, *outputs, **network._asdict(), **settings)
+    hidden, output = forward_propagation(img, *network)
+    backpropagation(img, label, hidden, output, **network._asdict(), **settings)
 
 
 def accuracy(network: Network, images: Array, labels: Array) -> float:
