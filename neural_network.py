@@ -1,8 +1,8 @@
 """A neural network, written from scratch in NumPy, that classifies handwritten digits.
 
 The first half of this module is the network: `forward_propagation` computes its outputs,
-`backpropagation` takes one training step, and `train` runs the whole training. The second half is
-the program, which trains a network and lets you try it out. README.md explains the terms and
+`backpropagation` takes one training step, and `train` repeats both, batch by batch. The second half
+is the program, which trains a network and lets you try it out. README.md explains the terms and
 derives the formulas in its chapter "How it learns".
 """
 
@@ -16,11 +16,12 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 if __name__ == "__main__":
-    # NumPy reads these variables when it is imported. Without them, it splits each matrix product
-    # among all cores, which helps a little on an idle machine but costs far more on a busy one.
+    # The linear algebra library behind NumPy reads these variables when NumPy is imported. Without
+    # them, it splits the matrix products across all cores, which makes training slightly faster on
+    # an idle machine but far slower on a busy one.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")  # on a Mac
 
@@ -59,14 +60,14 @@ def initialize_weights_and_biases(
     The weights are random because two hidden nodes with the same incoming and outgoing weights
     would receive the same update in every step and remain identical forever. Their mean is 0, so
     the terms of a weighted sum partly cancel, and the sum of n such terms is only about sqrt(n)
-    times as large as one of them. A standard deviation of 1 / sqrt(n) for a node with n inputs
-    makes up for this factor, so that the weighted sums have about the same size in both layers
-    (LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998).
+    times as large as one of them. The standard deviation of 1 / sqrt(n) for a node with n inputs
+    compensates for this factor, so the size of a weighted sum does not depend on n (LeCun, Bottou,
+    Orr and Müller, Efficient BackProp, 1998).
 
     Parameters
     ----------
     hidden_nodes : int
-        The number H of hidden nodes.
+        The number of hidden nodes, H.
     seed : int, numpy.random.Generator or None
         The same int gives the same weights; None gives different weights each time.
     """
@@ -126,9 +127,9 @@ def predict(
     biases_hidden: Array,
     biases_output: Array,
 ) -> int | NDArray[np.intp]:
-    """Return the digit with the highest output: an int for one image, N integers for a batch.
+    """Return the digit with the highest output: an int for one image, an array for a batch.
 
-    The parameters are those of `forward_propagation`.
+    The parameters are those of `forward_propagation`. The array has shape (N,).
     """
     _, output_layer_output = forward_propagation(
         img, weights_input_to_hidden, weights_hidden_to_output, biases_hidden, biases_output
@@ -169,9 +170,10 @@ def backpropagation(
 ) -> None:
     """Take one step of gradient descent on the cross-entropy, updating the network in place.
 
-    Each node has inputs x with weights w, a bias b, and a weighted sum z. The output sigmoid(z) is
-    called h for a hidden node and o for an output node, and y is the label of o, 1 or 0. The
-    cross-entropy E of an image and its derivatives, which README.md derives in "How it learns", are
+    A node has a weighted sum z = sum of x * w + b, where x are its inputs, w their weights and b is
+    its bias. Its output sigmoid(z) is called h for a hidden node and o for an output node, and y is
+    the label of an output, 1 or 0. The cross-entropy E of an image and its derivatives, which
+    README.md derives in "How it learns", are
 
         E = sum over the outputs of  -y * log(o) - (1 - y) * log(1 - o)
         delta_output = dE/dz of an output node = o - y
@@ -180,9 +182,9 @@ def backpropagation(
         dE/dw = delta * x
         dE/db = delta
 
-    In o - y, the slope o * (1 - o) of the sigmoid has canceled against the denominator of dE/do, so
-    an output that is badly wrong learns fast although its slope is nearly 0. For a batch, E and its
-    derivatives are means over the N images. See Rumelhart, Hinton and Williams (Learning
+    The slope o * (1 - o) of the sigmoid cancels the denominator of dE/do and leaves o - y, so an
+    output node that is badly wrong learns fast even though its slope is nearly 0. For a batch, E
+    and its derivatives are means over the N images. See Rumelhart, Hinton and Williams (Learning
     representations by back-propagating errors, 1986).
 
     Parameters
@@ -190,10 +192,10 @@ def backpropagation(
     img, label, hidden_layer_output, output_layer_output
         An image or a batch, the correct outputs, and what `forward_propagation` returned.
     weights_hidden_to_output, biases_output, biases_hidden, weights_input_to_hidden
-        The arrays of the network, which are changed.
+        The arrays of the network, which are updated in place.
     learning_rate : float
         The factor by which the gradient is multiplied. The default suits single images with pixels
-        from 0 to 1; the higher rates of `train` suit only its batches.
+        from 0 to 1. The rate with which `train` starts is too high for them.
 
     Raises
     ------
@@ -211,8 +213,8 @@ def backpropagation(
         img, label, hidden_layer_output, output_layer_output
     )
 
-    # Both deltas, of shapes (N, 10) and (N, H), are computed before any update because they are
-    # derivatives at the weights that produced the outputs. `.T` swaps rows and columns, so that
+    # Both deltas, of shapes (N, 10) and (N, H), are computed before any update because the hidden
+    # deltas depend on the weights that produced the outputs. `.T` swaps rows and columns, so
     # (N, 10) @ (10, H) sums delta_output * w over the ten outputs.
     delta_output = output_layer_output - label
     derivative_hidden = delta_output @ weights_hidden_to_output.T
@@ -228,28 +230,13 @@ def backpropagation(
     biases_hidden -= rate_per_image * delta_hidden.sum(axis=0)
 
 
-class Report(Protocol):
-    """What `train` calls after each step, to let its caller watch the training."""
-
-    def __call__(self, epoch: int, epochs: int, done: int, count: int, outputs: Array, /) -> object:
-        """Look at the state of the training after a step.
-
-        Parameters
-        ----------
-        epoch, epochs : int
-            The current epoch, counted from 1, and the number of epochs.
-        done, count : int
-            How many images this epoch has used so far, and how many it will use in total.
-        outputs : array of shape (N, 10)
-            The latest outputs for each training image, or zeros before its first batch. They are
-            computed for the shifted image and before the step, so an accuracy that is computed from
-            them lags behind that of the current network. Later steps change the array, so a copy
-            is needed to keep it.
-        """
-
+# Called as report(epoch, epochs, done, count, outputs); `train` describes the arguments.
+Report = Callable[[int, int, int, int, Array], object]
 
 EPOCHS = 10  # more epochs give a slightly higher accuracy
-LEARNING_RATE = 1.2  # of the first epoch; lower rates learn slowly, and higher ones overshoot
+LEARNING_RATE = (
+    1.2  # in the first epoch; training is slow at lower rates, and higher ones overshoot
+)
 
 
 def train(
@@ -264,31 +251,35 @@ def train(
 ) -> Network:
     """Train a network by stochastic gradient descent and return it.
 
-    Each epoch takes the images in a new random order and uses a batch of them for each step. Six
-    techniques make the training fast and the network accurate. Each is explained where it is
-    defined: `INITIAL_BIAS`, `learning_rates`, `select_unlearned`, `BATCH_SIZE`, `shift_randomly`
-    and `standardize`.
+    An epoch is one pass through the images that are not yet learned, in random order and with one
+    step for each batch. Six techniques make training fast and the network accurate, and each is
+    explained where it is defined: `INITIAL_BIAS`, `learning_rates`, `select_unlearned`,
+    `BATCH_SIZE`, `shift_randomly` and `standardize`.
 
     Parameters
     ----------
     images : array of shape (N, 784)
-        Pixels from 0 (background) to 1 (ink), of any dtype; they are converted to float32.
+        Pixels from 0 (background) to 1 (ink), of any dtype. They are converted to float32.
     labels : array of shape (N, 10)
         One-hot: 1 in the column of the correct digit and 0 elsewhere.
     epochs, hidden_nodes : int
         The number of epochs, which may be 0, and the number of hidden nodes.
     learning_rate : float
-        The rate of the first epoch, from which the later ones fall.
+        The learning rate of the first epoch, from which it falls (see `learning_rates`).
     seed : int, numpy.random.Generator or None
         The same int gives the same network, bit for bit, on the same machine with the same number
         of threads.
     report : Report, optional
-        Called after each step.
+        Called after each step with the epoch, counted from 1, and the number of epochs; how many
+        images this epoch has used so far and how many it will use in all; and `outputs`, of shape
+        (N, 10), the latest outputs for each image, or zeros before its first batch. They belong to
+        the shifted image and to the weights before the step, so an accuracy based on them lags
+        behind that of the current network. Later steps overwrite the array, so copy it to keep it.
 
     Returns
     -------
     Network
-        For pixels from 0 to 1, as in `predict(img, *train(images, labels))`.
+        The trained network, which takes pixels from 0 to 1: `predict(img, *network)`.
 
     Raises
     ------
@@ -336,27 +327,26 @@ def select_unlearned(outputs: Array, labels: Array, epoch: int) -> NDArray[np.in
 
     An image counts as learned if all ten outputs were within TOLERANCE / epoch of its label when it
     was last in a batch. Its deltas were then small, and the time is better spent on the remaining
-    images: skipping makes the training almost four times as fast at nearly the same accuracy. The
-    network may forget a skipped image unnoticed, but the tolerance shrinks, from 0.25 in epoch 2 to
-    0.05 in epoch 10, so images that are not learned well enough come back. Only training images are
-    skipped; the test accuracy counts all test images. Skipping is a form of the emphasizing schemes
-    of LeCun, Bottou, Orr and Müller (Efficient BackProp, 1998).
+    images: skipping makes training almost four times as fast at nearly the same accuracy. The
+    tolerance shrinks, from 0.25 in epoch 2 to 0.05 in epoch 10, so images that were learned only
+    roughly come back. The network forgets a few of the skipped images unnoticed. Only training
+    images are skipped; the test accuracy is computed from all test images. Skipping is a form of
+    what LeCun, Bottou, Orr and Müller (Efficient BackProp, 1998) call an emphasizing scheme.
     """
     largest_errors = np.abs(outputs - labels).max(axis=1)
     return np.flatnonzero(largest_errors >= TOLERANCE / epoch)
 
 
-# The largest number of images from which one step learns. Processing 64 images at once is far
-# faster than processing them one by one, and because the mean of their gradients is more reliable
-# than the gradient of one image, the steps can be longer. Larger batches mean fewer steps.
+# The maximum number of images in a batch. Processing 64 images at once is far faster than
+# processing them one by one, and because the mean of their gradients is less noisy than the
+# gradient of one image, the steps can be longer. Larger batches would mean fewer steps in an epoch.
 BATCH_SIZE = 64
 
 
 def split_into_batches(order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
-    """Return the indices in batches whose sizes differ by at most one.
+    """Split the indices of images into batches whose sizes differ by at most one.
 
-    Equal sizes matter because a step on the last few images would be as long as any other but in a
-    less reliable direction.
+    A small batch of leftover images would give a noisier gradient but take a full step.
     """
     count = math.ceil(len(order) / BATCH_SIZE)
     return [order[start::count] for start in range(count)]
@@ -367,9 +357,9 @@ def shift_randomly(images: Array, rng: np.random.Generator) -> Array:
 
     A shifted digit is still the same digit, so this teaches the network that the exact position of
     a stroke does not matter (Simard, Steinkraus and Platt, Best practices for convolutional neural
-    networks applied to visual document analysis, 2003). Pixels that leave the image at one edge
-    enter it again at the opposite edge, which is harmless because the border of an MNIST image is
-    nearly always blank.
+    networks applied to visual document analysis, 2003). Pixels that are shifted off one edge wrap
+    around to the opposite edge, which is harmless because the border of an MNIST image is nearly
+    always blank.
     """
     pixels = rng.choice([0, -1, 1, -28, 28])  # not at all, left, right, up or down
     return np.roll(images, pixels, axis=1)
@@ -379,7 +369,7 @@ PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081  # of all pixels in MNIST's training set
 
 
 def standardize(images: Array) -> Array:
-    """Return images whose pixels have mean 0 and standard deviation 1 over MNIST's training set.
+    """Return pixels standardized with the mean and standard deviation of MNIST's training set.
 
     Background becomes -0.4 and ink 2.8. Because dE/dw = delta * x, these larger inputs make the
     weights of the hidden nodes learn faster. With inputs on both sides of 0, an image can also
@@ -405,7 +395,7 @@ def absorb_standardization(network: Network) -> Network:
 
 
 def check_training_set(images: Array, labels: Array) -> None:
-    """Raise a `ValueError` that says what is wrong with the images or labels, if anything is."""
+    """Raise a `ValueError` that names the problem if the images or labels are invalid."""
     if images.ndim != 2 or images.shape[1] != 784 or len(images) == 0:
         raise ValueError(f"images must have shape (N, 784), N > 0, not {images.shape}")
     smallest, largest = images.min(), images.max()  # both are NaN if any pixel is
