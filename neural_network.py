@@ -19,27 +19,28 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 if __name__ == "__main__":
-    # The linear algebra library behind NumPy reads these variables when NumPy is imported. Without
-    # them, it splits the matrix products across all cores, which makes training slightly faster on
-    # an idle machine but far slower on a busy one.
+    # The library that multiplies matrices for NumPy reads these variables when NumPy is imported.
+    # Without them, it splits each product across all cores, which makes training slightly faster on
+    # an idle machine but far slower on a busy one. A script that imports this module decides for
+    # itself.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")  # on a Mac
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from import_data import DataError, as_mnist, get_data, is_terminal
 
-Array = NDArray[np.floating]
+Array = NDArray[np.floating]  # float32 in `train`; float64 works, too
 
 # A network with more hidden nodes is slightly more accurate but slower to train. LeCun, Bottou,
 # Bengio and Haffner (Gradient-based learning applied to document recognition, 1998) also used 300.
 HIDDEN_NODES = 300
 
 # All biases start at this value. Because sigmoid(-2) is only 0.12, the hidden nodes start nearly
-# off. They contribute little to the outputs, so each step changes the outputs less and the learning
-# rate can be larger. With biases of 0, the best rate is about half as large and the accuracy is
-# lower. The value also suits the output nodes because only one of the ten should be on.
+# off and contribute little to the outputs. With biases of 0, the best learning rate is about half
+# as large and the accuracy is lower. The value also suits the output nodes because only one of the
+# ten should be on.
 INITIAL_BIAS = -2
 
 
@@ -55,14 +56,14 @@ class Network(NamedTuple):
 def initialize_weights_and_biases(
     *, hidden_nodes: int = HIDDEN_NODES, seed: int | np.random.Generator | None = None
 ) -> Network:
-    """Return an untrained network of float32 arrays, with random weights and equal biases.
+    """Return an untrained network of float32 arrays, with random weights.
 
     The weights are random because two hidden nodes with the same incoming and outgoing weights
     would receive the same update in every step and remain identical forever. Their mean is 0, so
     the terms of a weighted sum partly cancel, and the sum of n such terms is only about sqrt(n)
-    times as large as one of them. The standard deviation of 1 / sqrt(n) for a node with n inputs
-    compensates for this factor, so the size of a weighted sum does not depend on n (LeCun, Bottou,
-    Orr and Müller, Efficient BackProp, 1998).
+    times as large as one of them. A standard deviation of 1 / sqrt(n) for a node with n inputs
+    compensates for this factor, so the size of a weighted sum depends on the size of the inputs but
+    not on their number (LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998).
 
     Parameters
     ----------
@@ -83,7 +84,7 @@ def initialize_weights_and_biases(
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + exp(-x)) for each element of a floating-point array, in its dtype.
 
-    This activation function squashes every weighted sum into the range from 0 to 1.
+    This activation function squashes any number into the range from 0 to 1.
     """
     # For very negative x, exp(-x) overflows to infinity, but the result is still correct: 0.
     with np.errstate(over="ignore"):
@@ -113,8 +114,8 @@ def forward_propagation(
     output_layer_output : array of shape (10,) or (N, 10)
         A score from 0 to 1 for each digit.
     """
-    # (N, 784) @ (784, H) gives (N, H): for each image, a row with the weighted sums of all hidden
-    # nodes. `+` adds the biases, of shape (H,), to every row.
+    # (N, 784) @ (784, H) gives (N, H): for each image, a row with the sum of pixel times weight for
+    # each hidden node. `+` adds the biases, of shape (H,), to every row.
     hidden_layer_output = sigmoid(img @ weights_input_to_hidden + biases_hidden)
     output_layer_output = sigmoid(hidden_layer_output @ weights_hidden_to_output + biases_output)
     return hidden_layer_output, output_layer_output
@@ -141,18 +142,15 @@ def predict(
 def compute_error(output: Array, label: Array) -> float:
     """Return the mean squared error of outputs of shape (10,) or (N, 10).
 
-    This error is displayed because it is easy to interpret. Training minimizes a different one, the
-    cross-entropy (see `backpropagation`).
+    This error is displayed because it is easier to interpret than the cross-entropy, which training
+    minimizes (see `backpropagation`).
 
     Raises
     ------
     ValueError
-        If the shapes differ, because NumPy might otherwise broadcast them.
+        If the shapes of `output` and `label` differ.
     """
-    if output.shape != label.shape:
-        raise ValueError(
-            f"output and label must have the same shape, not {output.shape} and {label.shape}"
-        )
+    check_same_shape(output, label)
     return float(np.mean((output - label) ** 2))
 
 
@@ -170,59 +168,57 @@ def backpropagation(
 ) -> None:
     """Take one step of gradient descent on the cross-entropy, updating the network in place.
 
-    A node has a weighted sum z = sum of x * w + b, where x are its inputs, w their weights and b is
-    its bias. Its output sigmoid(z) is called h for a hidden node and o for an output node, and y is
+    For each node, z = (sum of x * w) + b is the weighted sum of its inputs x, with weights w and a
+    bias b. The output sigmoid(z) is called h for a hidden node and o for an output node, and y is
     the label of an output, 1 or 0. The cross-entropy E of an image and its derivatives, which
-    README.md derives in "How it learns", are
+    README.md derives, are
 
         E = sum over the outputs of  -y * log(o) - (1 - y) * log(1 - o)
         delta_output = dE/dz of an output node = o - y
         delta_hidden = dE/dz of a hidden node
-                     = (sum over the outputs of  delta_output * w) * h * (1 - h)
+                     = (sum over the outputs of  delta_output * w) * h * (1 - h),
+                       where w is the weight from the hidden node to the output
         dE/dw = delta * x
         dE/db = delta
 
-    The slope o * (1 - o) of the sigmoid cancels the denominator of dE/do and leaves o - y, so an
-    output node that is badly wrong learns fast even though its slope is nearly 0. For a batch, E
-    and its derivatives are means over the N images. See Rumelhart, Hinton and Williams (Learning
-    representations by back-propagating errors, 1986).
+    The denominator of dE/do = (o - y) / (o * (1 - o)) cancels the slope o * (1 - o) of the sigmoid,
+    so an output that is badly wrong learns fast even though its slope is nearly 0. For a batch, E
+    and its derivatives are means over the N images. The method is that of Rumelhart, Hinton and
+    Williams (Learning representations by back-propagating errors, 1986), who minimized the squared
+    error.
 
     Parameters
     ----------
     img, label, hidden_layer_output, output_layer_output
-        An image or a batch, the correct outputs, and what `forward_propagation` returned.
+        An image or a batch, the correct outputs, and what `forward_propagation` returned for the
+        current weights and biases.
     weights_hidden_to_output, biases_output, biases_hidden, weights_input_to_hidden
         The arrays of the network, which are updated in place.
     learning_rate : float
         The factor by which the gradient is multiplied. The default suits single images with pixels
-        from 0 to 1. The rate with which `train` starts is too high for them.
+        from 0 to 1. The rate with which `train` starts is too high for them and suits its batches.
 
     Raises
     ------
     ValueError
-        If the shapes of `output_layer_output` and `label` differ, because NumPy might otherwise
-        broadcast them.
+        If the shapes of `output_layer_output` and `label` differ.
     """
-    if output_layer_output.shape != label.shape:
-        raise ValueError(
-            "output_layer_output and label must have the same shape, "
-            f"not {output_layer_output.shape} and {label.shape}"
-        )
+    check_same_shape(output_layer_output, label)
     # A single image becomes a batch of one, so that every array has one row for each image.
     img, label, hidden_layer_output, output_layer_output = np.atleast_2d(
         img, label, hidden_layer_output, output_layer_output
     )
 
-    # Both deltas, of shapes (N, 10) and (N, H), are computed before any update because the hidden
-    # deltas depend on the weights that produced the outputs. `.T` swaps rows and columns, so
-    # (N, 10) @ (10, H) sums delta_output * w over the ten outputs.
+    # The deltas have shapes (N, 10) and (N, H). `.T` swaps rows and columns, so (N, 10) @ (10, H)
+    # sums delta_output * w over the ten outputs. No weight may change before this sum because it
+    # needs the weights that produced the outputs.
     delta_output = output_layer_output - label
     derivative_hidden = delta_output @ weights_hidden_to_output.T
     delta_hidden = derivative_hidden * hidden_layer_output * (1 - hidden_layer_output)
 
-    # `img.T @ delta`, (784, N) @ (N, H), sums delta * x over the images. Scaling the deltas is
-    # cheaper than scaling this larger product, and `float` keeps them float32 if the learning rate
-    # is an np.float64. `-=` changes the caller's arrays; `w = w - ...` would create new ones.
+    # `img.T @ delta` sums delta * x over the images: (784, N) @ (N, H) gives (784, H). Scaling the
+    # deltas is cheaper than scaling this larger product. `float` keeps the deltas float32 if the
+    # rate is an np.float64. `-=` changes the caller's arrays; `w = w - ...` would create new ones.
     rate_per_image = float(learning_rate) / len(img)
     weights_hidden_to_output -= hidden_layer_output.T @ (rate_per_image * delta_output)
     biases_output -= rate_per_image * delta_output.sum(axis=0)
@@ -230,18 +226,15 @@ def backpropagation(
     biases_hidden -= rate_per_image * delta_hidden.sum(axis=0)
 
 
-# Called as report(epoch, epochs, done, count, outputs); `train` describes the arguments.
-Report = Callable[[int, int, int, int, Array], object]
+Report = Callable[[int, int, int, int, Array], object]  # epoch, epochs, done, count, outputs
 
-EPOCHS = 10  # more epochs give a slightly higher accuracy
-LEARNING_RATE = (
-    1.2  # in the first epoch; training is slow at lower rates, and higher ones overshoot
-)
+EPOCHS = 10  # more epochs give a slightly higher accuracy but take longer
+LEARNING_RATE = 1.2  # in the first epoch; anything from 0.9 to 1.6 is as good
 
 
 def train(
-    images: Array,
-    labels: Array,
+    images: ArrayLike,
+    labels: ArrayLike,
     *,
     epochs: int = EPOCHS,
     hidden_nodes: int = HIDDEN_NODES,
@@ -251,21 +244,22 @@ def train(
 ) -> Network:
     """Train a network by stochastic gradient descent and return it.
 
-    An epoch is one pass through the images that are not yet learned, in random order and with one
-    step for each batch. Six techniques make training fast and the network accurate, and each is
-    explained where it is defined: `INITIAL_BIAS`, `learning_rates`, `select_unlearned`,
-    `BATCH_SIZE`, `shift_randomly` and `standardize`.
+    Each epoch goes through the images that are not yet learned, in random order and with one step
+    for each batch. The techniques that make training fast and the network accurate are explained
+    where they are defined: `INITIAL_BIAS`, `learning_rates`, `select_unlearned`, `BATCH_SIZE`,
+    `shift_randomly` and `standardize`.
 
     Parameters
     ----------
     images : array of shape (N, 784)
-        Pixels from 0 (background) to 1 (ink), of any dtype. They are converted to float32.
+        Pixels from 0 (background) to 1 (ink). Images and labels of any dtype are converted to
+        float32.
     labels : array of shape (N, 10)
         One-hot: 1 in the column of the correct digit and 0 elsewhere.
     epochs, hidden_nodes : int
         The number of epochs, which may be 0, and the number of hidden nodes.
     learning_rate : float
-        The learning rate of the first epoch, from which it falls (see `learning_rates`).
+        The learning rate of the first epoch; it falls as described in `learning_rates`.
     seed : int, numpy.random.Generator or None
         The same int gives the same network, bit for bit, on the same machine with the same number
         of threads.
@@ -291,10 +285,10 @@ def train(
     check_training_set(images, labels)
     rng = np.random.default_rng(seed)
     network = initialize_weights_and_biases(hidden_nodes=hidden_nodes, seed=rng)
-    outputs = np.zeros_like(labels)  # the latest outputs for each image
+    latest_outputs = np.zeros_like(labels)  # for each image; 0 until its first batch
 
     for epoch, rate in enumerate(learning_rates(learning_rate, epochs), start=1):
-        order = rng.permutation(select_unlearned(outputs, labels, epoch))
+        order = rng.permutation(select_unlearned(latest_outputs, labels, epoch))
         done = 0
         for batch in split_into_batches(order):
             img = standardize(shift_randomly(images[batch], rng))
@@ -303,10 +297,10 @@ def train(
             backpropagation(
                 img, labels[batch], hidden, output, **network._asdict(), learning_rate=rate
             )
-            outputs[batch] = output
+            latest_outputs[batch] = output
             done += len(batch)
             if report:
-                report(epoch, epochs, done, len(order), outputs)
+                report(epoch, epochs, done, len(order), latest_outputs)
     return absorb_standardization(network)
 
 
@@ -314,12 +308,12 @@ def learning_rates(first: float, epochs: int) -> Array:
     """Return the learning rate of each epoch, which falls linearly to a twentieth of the first.
 
     Long steps make fast progress at first, but later they would jump back and forth across the
-    minimum. The shorter steps at the end let the weights settle.
+    minimum. Shorter steps at the end let the weights settle.
     """
     return np.linspace(first, first / 20, epochs)
 
 
-TOLERANCE = 0.5  # at most 1, so that the first epoch, when `outputs` is still 0, skips no image
+TOLERANCE = 0.5  # of the first epoch; at most 1, so that images whose outputs are still 0 are used
 
 
 def select_unlearned(outputs: Array, labels: Array, epoch: int) -> NDArray[np.intp]:
@@ -328,10 +322,10 @@ def select_unlearned(outputs: Array, labels: Array, epoch: int) -> NDArray[np.in
     An image counts as learned if all ten outputs were within TOLERANCE / epoch of its label when it
     was last in a batch. Its deltas were then small, and the time is better spent on the remaining
     images: skipping makes training almost four times as fast at nearly the same accuracy. The
-    tolerance shrinks, from 0.25 in epoch 2 to 0.05 in epoch 10, so images that were learned only
-    roughly come back. The network forgets a few of the skipped images unnoticed. Only training
-    images are skipped; the test accuracy is computed from all test images. Skipping is a form of
-    what LeCun, Bottou, Orr and Müller (Efficient BackProp, 1998) call an emphasizing scheme.
+    tolerance shrinks, from 0.25 in epoch 2 to 0.05 in epoch 10, so images that are learned less
+    well come back. An image that is learned very well does not, even if the network forgets it, but
+    few images are forgotten. Skipping is an extreme case of the emphasizing schemes of LeCun et al.
+    (Efficient BackProp).
     """
     largest_errors = np.abs(outputs - labels).max(axis=1)
     return np.flatnonzero(largest_errors >= TOLERANCE / epoch)
@@ -339,30 +333,32 @@ def select_unlearned(outputs: Array, labels: Array, epoch: int) -> NDArray[np.in
 
 # The maximum number of images in a batch. Processing 64 images at once is far faster than
 # processing them one by one, and because the mean of their gradients is less noisy than the
-# gradient of one image, the steps can be longer. Larger batches would mean fewer steps in an epoch.
+# gradient of one image, the steps can be longer. Larger batches mean fewer steps in an epoch and a
+# lower accuracy.
 BATCH_SIZE = 64
 
 
 def split_into_batches(order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     """Split the indices of images into batches whose sizes differ by at most one.
 
-    A small batch of leftover images would give a noisier gradient but take a full step.
+    A small remainder would take a full step although its gradient is noisier, which matters for
+    small training sets.
     """
     count = math.ceil(len(order) / BATCH_SIZE)
-    return [order[start::count] for start in range(count)]
+    return [order[start::count] for start in range(count)]  # every count-th index
 
 
 def shift_randomly(images: Array, rng: np.random.Generator) -> Array:
     """Return a batch of images, shifted together by one pixel in a random direction or not at all.
 
-    A shifted digit is still the same digit, so this teaches the network that the exact position of
-    a stroke does not matter (Simard, Steinkraus and Platt, Best practices for convolutional neural
-    networks applied to visual document analysis, 2003). Pixels that are shifted off one edge wrap
-    around to the opposite edge, which is harmless because the border of an MNIST image is nearly
-    always blank.
+    A shifted digit is still the same digit, so this teaches the network to tolerate small shifts
+    (Simard, Steinkraus and Platt, Best practices for convolutional neural networks applied to
+    visual document analysis, 2003). One shift for the whole batch is faster than one for each
+    image. Pixels that are shifted off one edge wrap around to the opposite edge, which is harmless
+    because the border of an MNIST image is nearly always blank.
     """
-    pixels = rng.choice([0, -1, 1, -28, 28])  # not at all, left, right, up or down
-    return np.roll(images, pixels, axis=1)
+    offset = rng.choice([0, -1, 1, -28, 28])  # not at all, left, right, up or down
+    return np.roll(images, offset, axis=1)
 
 
 PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081  # of all pixels in MNIST's training set
@@ -372,9 +368,10 @@ def standardize(images: Array) -> Array:
     """Return pixels standardized with the mean and standard deviation of MNIST's training set.
 
     Background becomes -0.4 and ink 2.8. Because dE/dw = delta * x, these larger inputs make the
-    weights of the hidden nodes learn faster. With inputs on both sides of 0, an image can also
-    increase some weights of a hidden node while it decreases others; with pixels from 0 to 1, all
-    weights that it changes at all would move in the same direction.
+    weights of the hidden nodes learn faster in comparison with the other weights and the biases.
+    With inputs on both sides of 0, an image can also increase some weights of a hidden node while
+    it decreases others; with pixels from 0 to 1, it would change all of them in the same direction
+    or not at all.
     """
     return (images - PIXEL_MEAN) / PIXEL_STD
 
@@ -394,16 +391,23 @@ def absorb_standardization(network: Network) -> Network:
     return network._replace(weights_input_to_hidden=weights, biases_hidden=biases)
 
 
+def check_same_shape(output: Array, label: Array) -> None:
+    """Raise a `ValueError` if the shapes differ, because NumPy might otherwise broadcast them."""
+    if output.shape != label.shape:
+        raise ValueError(
+            f"output and label must have the same shape, not {output.shape} and {label.shape}"
+        )
+
+
 def check_training_set(images: Array, labels: Array) -> None:
     """Raise a `ValueError` that names the problem if the images or labels are invalid."""
     if images.ndim != 2 or images.shape[1] != 784 or len(images) == 0:
         raise ValueError(f"images must have shape (N, 784), N > 0, not {images.shape}")
     smallest, largest = images.min(), images.max()  # both are NaN if any pixel is
     if not (smallest >= 0 and largest <= 1):
-        hint = "; divide them by 255?" if largest > 1 else ""
+        hint = " (should they be divided by 255?)" if largest > 1 else ""
         raise ValueError(
-            f"pixels must be from 0 to 1, and none NaN; they are from {smallest:g} to {largest:g}"
-            f"{hint}"
+            f"pixels must be numbers from 0 to 1, not from {smallest:g} to {largest:g}{hint}"
         )
     if labels.shape != (len(images), 10):
         raise ValueError(f"labels must have shape ({len(images)}, 10), not {labels.shape}")
