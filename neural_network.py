@@ -19,10 +19,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 if __name__ == "__main__":
-    # The library that multiplies matrices for NumPy reads these variables when NumPy is imported.
-    # Without them, it splits each product across all cores, which makes training slightly faster on
-    # an idle machine but far slower on a busy one. A script that imports this module decides for
-    # itself.
+    # Use one thread unless the user has chosen otherwise. With more, the library that multiplies
+    # matrices for NumPy splits each product across cores, which makes training slightly faster on
+    # an idle machine but far slower on a busy one. It reads these variables when NumPy is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")  # on a Mac
 
@@ -59,9 +58,9 @@ def initialize_weights_and_biases(
     """Return an untrained network of float32 arrays, with random weights.
 
     The weights are random because two hidden nodes with the same incoming and outgoing weights
-    would receive the same update in every step and remain identical forever. Their mean is 0, so
-    the terms of a weighted sum partly cancel, and the sum of n such terms is only about sqrt(n)
-    times as large as one of them. A standard deviation of 1 / sqrt(n) for a node with n inputs
+    would receive the same update in every step and remain identical forever. All weights have mean
+    0, so the terms of a weighted sum partly cancel, and the sum of n such terms is only about
+    sqrt(n) times as large as one of them. A standard deviation of 1 / sqrt(n) for a node with n inputs
     compensates for this factor, so the size of a weighted sum depends on the size of the inputs but
     not on their number (LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998).
 
@@ -128,9 +127,9 @@ def predict(
     biases_hidden: Array,
     biases_output: Array,
 ) -> int | NDArray[np.intp]:
-    """Return the digit with the highest output: an int for one image, an array for a batch.
+    """Return the digit with the highest output: an int, or an array of shape (N,) for a batch.
 
-    The parameters are those of `forward_propagation`. The array has shape (N,).
+    The parameters are those of `forward_propagation`.
     """
     _, output_layer_output = forward_propagation(
         img, weights_input_to_hidden, weights_hidden_to_output, biases_hidden, biases_output
@@ -142,8 +141,8 @@ def predict(
 def compute_error(output: Array, label: Array) -> float:
     """Return the mean squared error of outputs of shape (10,) or (N, 10).
 
-    This error is displayed because it is easier to interpret than the cross-entropy, which training
-    minimizes (see `backpropagation`).
+    It is 0 if all outputs are correct and 1 if all are completely wrong. The program displays this
+    error because it is easier to interpret than the cross-entropy, which training minimizes.
 
     Raises
     ------
@@ -170,8 +169,7 @@ def backpropagation(
 
     For each node, z = (sum of x * w) + b is the weighted sum of its inputs x, with weights w and a
     bias b. The output sigmoid(z) is called h for a hidden node and o for an output node, and y is
-    the label of an output, 1 or 0. The cross-entropy E of an image and its derivatives, which
-    README.md derives, are
+    the label of an output, 1 or 0. The cross-entropy E of an image and its derivatives are
 
         E = sum over the outputs of  -y * log(o) - (1 - y) * log(1 - o)
         delta_output = dE/dz of an output node = o - y
@@ -182,21 +180,23 @@ def backpropagation(
         dE/db = delta
 
     The denominator of dE/do = (o - y) / (o * (1 - o)) cancels the slope o * (1 - o) of the sigmoid,
-    so an output that is badly wrong learns fast even though its slope is nearly 0. For a batch, E
-    and its derivatives are means over the N images. The method is that of Rumelhart, Hinton and
-    Williams (Learning representations by back-propagating errors, 1986), who minimized the squared
-    error.
+    so an output that is badly wrong learns fast even though its slope is nearly 0. For a batch,
+    each image has its own deltas, and E, dE/dw and dE/db are means over the images. The method is
+    that of Rumelhart, Hinton and Williams (Learning representations by back-propagating errors,
+    1986), who minimized the squared error.
 
     Parameters
     ----------
-    img, label, hidden_layer_output, output_layer_output
-        An image or a batch, the correct outputs, and what `forward_propagation` returned for the
-        current weights and biases.
+    img : floating-point array of shape (784,) or (N, 784)
+    label : array of shape (10,) or (N, 10)
+        The correct outputs.
+    hidden_layer_output, output_layer_output
+        What `forward_propagation` returned for `img` and the current weights and biases.
     weights_hidden_to_output, biases_output, biases_hidden, weights_input_to_hidden
-        The arrays of the network, which are updated in place.
+        The arrays of a `Network`, in a different order; `**network._asdict()` passes them by name.
     learning_rate : float
         The factor by which the gradient is multiplied. The default suits single images with pixels
-        from 0 to 1. The rate with which `train` starts is too high for them and suits its batches.
+        from 0 to 1. Batches allow a higher rate (see `BATCH_SIZE`).
 
     Raises
     ------
@@ -210,23 +210,23 @@ def backpropagation(
     )
 
     # The deltas have shapes (N, 10) and (N, H). `.T` swaps rows and columns, so (N, 10) @ (10, H)
-    # sums delta_output * w over the ten outputs. No weight may change before this sum because it
-    # needs the weights that produced the outputs.
+    # sums delta_output * w over the ten outputs. This sum comes before the update of the weights
+    # because it needs those that produced the outputs.
     delta_output = output_layer_output - label
     derivative_hidden = delta_output @ weights_hidden_to_output.T
     delta_hidden = derivative_hidden * hidden_layer_output * (1 - hidden_layer_output)
 
     # `img.T @ delta` sums delta * x over the images: (784, N) @ (N, H) gives (784, H). Scaling the
-    # deltas is cheaper than scaling this larger product. `float` keeps the deltas float32 if the
-    # rate is an np.float64. `-=` changes the caller's arrays; `w = w - ...` would create new ones.
-    rate_per_image = float(learning_rate) / len(img)
+    # deltas is cheaper than scaling this larger product. `-=` changes the caller's arrays, whereas
+    # `w = w - ...` would create new ones.
+    rate_per_image = learning_rate / len(img)
     weights_hidden_to_output -= hidden_layer_output.T @ (rate_per_image * delta_output)
     biases_output -= rate_per_image * delta_output.sum(axis=0)
     weights_input_to_hidden -= img.T @ (rate_per_image * delta_hidden)
     biases_hidden -= rate_per_image * delta_hidden.sum(axis=0)
 
 
-Report = Callable[[int, int, int, int, Array], object]  # epoch, epochs, done, count, outputs
+Report = Callable[[int, int, int, int, Array], object]  # epoch, epochs, done, total, outputs
 
 EPOCHS = 10  # more epochs give a slightly higher accuracy but take longer
 LEARNING_RATE = 1.2  # in the first epoch; anything from 0.9 to 1.6 is as good
@@ -247,13 +247,12 @@ def train(
     Each epoch goes through the images that are not yet learned, in random order and with one step
     for each batch. The techniques that make training fast and the network accurate are explained
     where they are defined: `INITIAL_BIAS`, `learning_rates`, `select_unlearned`, `BATCH_SIZE`,
-    `shift_randomly` and `standardize`.
+    `shift_randomly` and `standardize`. Images and labels of any dtype are converted to float32.
 
     Parameters
     ----------
     images : array of shape (N, 784)
-        Pixels from 0 (background) to 1 (ink). Images and labels of any dtype are converted to
-        float32.
+        Pixels from 0 (background) to 1 (ink).
     labels : array of shape (N, 10)
         One-hot: 1 in the column of the correct digit and 0 elsewhere.
     epochs, hidden_nodes : int
@@ -261,14 +260,15 @@ def train(
     learning_rate : float
         The learning rate of the first epoch; it falls as described in `learning_rates`.
     seed : int, numpy.random.Generator or None
-        The same int gives the same network, bit for bit, on the same machine with the same number
-        of threads.
+        With the same int, the same machine, NumPy version and number of threads give the same
+        network, bit for bit. None gives a different network each time.
     report : Report, optional
-        Called after each step with the epoch, counted from 1, and the number of epochs; how many
-        images this epoch has used so far and how many it will use in all; and `outputs`, of shape
-        (N, 10), the latest outputs for each image, or zeros before its first batch. They belong to
-        the shifted image and to the weights before the step, so an accuracy based on them lags
-        behind that of the current network. Later steps overwrite the array, so copy it to keep it.
+        Called after each step as report(epoch, epochs, done, total, outputs): this is epoch 1, 2,
+        ... of `epochs`, and `done` of its `total` images have been used. `outputs`, of shape
+        (N, 10), holds the outputs for each image from when it was last in a batch, shifted and
+        before that step, or zeros if it has not been in one. An accuracy based on these outputs
+        therefore lags behind that of the current network. Later steps overwrite the array, so copy
+        it to keep it.
 
     Returns
     -------
@@ -285,7 +285,7 @@ def train(
     check_training_set(images, labels)
     rng = np.random.default_rng(seed)
     network = initialize_weights_and_biases(hidden_nodes=hidden_nodes, seed=rng)
-    latest_outputs = np.zeros_like(labels)  # for each image; 0 until its first batch
+    latest_outputs = np.zeros_like(labels)
 
     for epoch, rate in enumerate(learning_rates(learning_rate, epochs), start=1):
         order = rng.permutation(select_unlearned(latest_outputs, labels, epoch))
@@ -293,7 +293,6 @@ def train(
         for batch in split_into_batches(order):
             img = standardize(shift_randomly(images[batch], rng))
             hidden, output = forward_propagation(img, *network)
-            # By name because `backpropagation` takes the four arrays in a different order.
             backpropagation(
                 img, labels[batch], hidden, output, **network._asdict(), learning_rate=rate
             )
@@ -304,16 +303,17 @@ def train(
     return absorb_standardization(network)
 
 
-def learning_rates(first: float, epochs: int) -> Array:
+def learning_rates(first: float, epochs: int) -> list[float]:
     """Return the learning rate of each epoch, which falls linearly to a twentieth of the first.
 
     Long steps make fast progress at first, but later they would jump back and forth across the
     minimum. Shorter steps at the end let the weights settle.
     """
-    return np.linspace(first, first / 20, epochs)
+    rates: list[float] = np.linspace(first, first / 20, epochs).tolist()
+    return rates
 
 
-TOLERANCE = 0.5  # of the first epoch; at most 1, so that images whose outputs are still 0 are used
+TOLERANCE = 0.5  # divided by the number of the epoch; must be at most 1
 
 
 def select_unlearned(outputs: Array, labels: Array, epoch: int) -> NDArray[np.intp]:
@@ -321,11 +321,12 @@ def select_unlearned(outputs: Array, labels: Array, epoch: int) -> NDArray[np.in
 
     An image counts as learned if all ten outputs were within TOLERANCE / epoch of its label when it
     was last in a batch. Its deltas were then small, and the time is better spent on the remaining
-    images: skipping makes training almost four times as fast at nearly the same accuracy. The
-    tolerance shrinks, from 0.25 in epoch 2 to 0.05 in epoch 10, so images that are learned less
-    well come back. An image that is learned very well does not, even if the network forgets it, but
-    few images are forgotten. Skipping is an extreme case of the emphasizing schemes of LeCun et al.
-    (Efficient BackProp).
+    images: skipping makes training almost four times as fast at nearly the same accuracy. In the
+    first epoch, `outputs` is 0 and no image counts as learned. Then the tolerance shrinks, from
+    0.25 in epoch 2 to 0.05 in epoch 10, so images that are learned less well come back. An image
+    that is learned very well does not, because its outputs are computed only when it is in a batch,
+    but the network forgets few of these. Skipping is an extreme case of the emphasizing schemes of
+    LeCun et al. (Efficient BackProp).
     """
     largest_errors = np.abs(outputs - labels).max(axis=1)
     return np.flatnonzero(largest_errors >= TOLERANCE / epoch)
@@ -344,8 +345,8 @@ def split_into_batches(order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     A small remainder would take a full step although its gradient is noisier, which matters for
     small training sets.
     """
-    count = math.ceil(len(order) / BATCH_SIZE)
-    return [order[start::count] for start in range(count)]  # every count-th index
+    batches = math.ceil(len(order) / BATCH_SIZE)
+    return [order[start::batches] for start in range(batches)]
 
 
 def shift_randomly(images: Array, rng: np.random.Generator) -> Array:
@@ -354,8 +355,9 @@ def shift_randomly(images: Array, rng: np.random.Generator) -> Array:
     A shifted digit is still the same digit, so this teaches the network to tolerate small shifts
     (Simard, Steinkraus and Platt, Best practices for convolutional neural networks applied to
     visual document analysis, 2003). One shift for the whole batch is faster than one for each
-    image. Pixels that are shifted off one edge wrap around to the opposite edge, which is harmless
-    because the border of an MNIST image is nearly always blank.
+    image. Pixels that are shifted off one edge wrap around to the opposite edge, one row away if
+    the shift is horizontal. This is harmless because the border of an MNIST image is nearly always
+    blank.
     """
     offset = rng.choice([0, -1, 1, -28, 28])  # not at all, left, right, up or down
     return np.roll(images, offset, axis=1)
@@ -365,13 +367,13 @@ PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081  # of all pixels in MNIST's training set
 
 
 def standardize(images: Array) -> Array:
-    """Return pixels standardized with the mean and standard deviation of MNIST's training set.
+    """Return pixels shifted and scaled to mean 0 and standard deviation 1 over the training set.
 
     Background becomes -0.4 and ink 2.8. Because dE/dw = delta * x, these larger inputs make the
-    weights of the hidden nodes learn faster in comparison with the other weights and the biases.
-    With inputs on both sides of 0, an image can also increase some weights of a hidden node while
-    it decreases others; with pixels from 0 to 1, it would change all of them in the same direction
-    or not at all.
+    weights of the hidden nodes learn faster in comparison with the other weights and the biases,
+    which raises the accuracy. With inputs on both sides of 0, an image can also increase some
+    weights of a hidden node while it decreases others; with pixels from 0 to 1, it would change all
+    of them in the same direction or not at all (LeCun et al., Efficient BackProp).
     """
     return (images - PIXEL_MEAN) / PIXEL_STD
 

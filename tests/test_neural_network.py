@@ -245,13 +245,6 @@ class TestBackpropagation:
         assert {array.dtype for array in network} == {np.dtype(dtype)}
         assert all((array != old).all() for array, old in zip(network, before, strict=True))
 
-    def test_the_dtype_of_the_learning_rate_does_not_matter(self) -> None:
-        img, label = small_batch(4, np.float32)
-        network, other = small_network(np.float32), small_network(np.float32)
-        step(img, label, network, learning_rate=0.3)
-        step(img, label, other, learning_rate=np.float64(0.3))
-        assert all(map(np.array_equal, network, other))
-
     @pytest.mark.parametrize("shape", [(3,), (4, 1), (1, 3)])
     def test_labels_of_a_different_shape_change_nothing(self, shape: tuple[int, ...]) -> None:
         network = small_network()
@@ -268,9 +261,9 @@ class TestBackpropagation:
 
 class TestTechniques:
     def test_the_learning_rate_falls_linearly_to_a_twentieth(self) -> None:
-        assert learning_rates(0.8, 3).tolist() == pytest.approx([0.8, 0.42, 0.04])
-        assert learning_rates(0.8, 1).tolist() == [0.8]
-        assert learning_rates(0.8, 0).tolist() == []
+        assert learning_rates(0.8, 3) == pytest.approx([0.8, 0.42, 0.04])
+        assert learning_rates(0.8, 1) == [0.8]
+        assert learning_rates(0.8, 0) == []
 
     def test_an_image_is_selected_unless_all_its_outputs_are_within_the_tolerance(self) -> None:
         labels = np.eye(10)[[3, 3, 3, 3]]
