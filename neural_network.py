@@ -60,9 +60,9 @@ def initialize_weights_and_biases(
     The weights are random because two hidden nodes with the same incoming and outgoing weights
     would receive the same update in every step and remain identical forever. All weights have mean
     0, so the terms of a weighted sum partly cancel, and the sum of n such terms is only about
-    sqrt(n) times as large as one of them. A standard deviation of 1 / sqrt(n) for a node with n inputs
-    compensates for this factor, so the size of a weighted sum depends on the size of the inputs but
-    not on their number (LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998).
+    sqrt(n) times as large as one of them. A standard deviation of 1 / sqrt(n) for a node with n
+    inputs compensates for this factor, so the size of a weighted sum depends on the size of the
+    inputs but not on their number (LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998).
 
     Parameters
     ----------

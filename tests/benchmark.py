@@ -42,7 +42,7 @@ WITHOUT: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
         {"learning_rate": 0.2},
     ),
     "select_unlearned": ({"TOLERANCE": 0}, {"learning_rate": 0.9}),
-    "select_unlearned, 3 epochs": ({"TOLERANCE": 0}, {"learning_rate": 0.9, "epochs": 3}),
+    "select_unlearned, 3 epochs": ({"TOLERANCE": 0}, {"epochs": 3}),
     "BATCH_SIZE": ({"BATCH_SIZE": 1}, {"learning_rate": 0.02}),
     "shift_randomly": ({"shift_randomly": lambda images, _: images}, {}),
     "standardize": ({"PIXEL_MEAN": 0, "PIXEL_STD": 1}, {"learning_rate": 3}),

@@ -291,8 +291,8 @@ def test_the_session_of_the_readme_prints_what_it_says(monkeypatch: pytest.Monke
 
 
 def test_the_formulas_of_the_readme_are_those_of_the_module() -> None:
-    explanation = README.partition("## How it learns")[2].partition("### A step in numbers")[0]
-    formulas = "".join(re.findall("```python\n(.*?)```", explanation, re.S)).splitlines()
+    explanation = README.partition("## How it learns")[2].partition("### Six techniques")[0]
+    formulas = "".join(re.findall("```python\n([^>].*?)```", explanation, re.S)).splitlines()
     assert len(formulas) == 10
     code = Path(neural_network.__file__).read_text("utf-8")
     for formula in formulas:
