@@ -3,7 +3,7 @@
 The first half of this module is the network: `forward_propagation` computes its outputs,
 `backpropagation` takes one training step, and `train` repeats both, batch by batch. The second half
 is the program, which trains a network and lets you try it out. README.md explains the terms and
-derives the formulas in its chapter "How it learns".
+derives the formulas in the chapter "How it learns".
 """
 
 import argparse
@@ -19,9 +19,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 if __name__ == "__main__":
-    # Use one thread unless the user has chosen otherwise. With more, the library that multiplies
-    # matrices for NumPy splits each product across cores, which makes training slightly faster on
-    # an idle machine but far slower on a busy one. It reads these variables when NumPy is imported.
+    # Use one thread unless the user has chosen otherwise. With more threads, the BLAS library behind
+    # NumPy splits each matrix product across cores, which makes training slightly faster on an idle
+    # machine but far slower on a busy one. BLAS reads these variables when NumPy is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")  # on a Mac
 
@@ -103,7 +103,7 @@ def forward_propagation(
     Parameters
     ----------
     img : floating-point array of shape (784,) or (N, 784)
-        Pixels from 0 (background) to 1 (ink); `train` passes standardized ones.
+        Pixels from 0 (background) to 1 (ink); `train` passes standardized pixels.
     weights_input_to_hidden, weights_hidden_to_output, biases_hidden, biases_output
         The arrays of a `Network`.
 
@@ -180,8 +180,8 @@ def backpropagation(
         dE/db = delta
 
     The denominator of dE/do = (o - y) / (o * (1 - o)) cancels the slope o * (1 - o) of the sigmoid,
-    so an output that is badly wrong learns fast even though its slope is nearly 0. For a batch,
-    each image has its own deltas, and E, dE/dw and dE/db are means over the images. The method is
+    so the weights of an output that is badly wrong change fast even though the slope is nearly 0.
+    For a batch, each image has its own deltas, and E, dE/dw and dE/db are means over the images. The method is
     that of Rumelhart, Hinton and Williams (Learning representations by back-propagating errors,
     1986), who minimized the squared error.
 
@@ -210,8 +210,8 @@ def backpropagation(
     )
 
     # The deltas have shapes (N, 10) and (N, H). `.T` swaps rows and columns, so (N, 10) @ (10, H)
-    # sums delta_output * w over the ten outputs. This sum comes before the update of the weights
-    # because it needs those that produced the outputs.
+    # sums delta_output * w over the ten outputs. The sum is computed before the weights are
+    # updated because it needs the weights that produced the outputs.
     delta_output = output_layer_output - label
     derivative_hidden = delta_output @ weights_hidden_to_output.T
     delta_hidden = derivative_hidden * hidden_layer_output * (1 - hidden_layer_output)
@@ -229,7 +229,7 @@ def backpropagation(
 Report = Callable[[int, int, int, int, Array], object]  # epoch, epochs, done, total, outputs
 
 EPOCHS = 10  # more epochs give a slightly higher accuracy but take longer
-LEARNING_RATE = 1.2  # in the first epoch; anything from 0.9 to 1.6 is as good
+LEARNING_RATE = 1.2  # in the first epoch; anything from 0.9 to 1.6 works just as well
 
 
 def train(
@@ -244,8 +244,8 @@ def train(
 ) -> Network:
     """Train a network by stochastic gradient descent and return it.
 
-    Each epoch goes through the images that are not yet learned, in random order and with one step
-    for each batch. The techniques that make training fast and the network accurate are explained
+    In each epoch, the images that are not yet learned are shuffled and split into batches, and each
+    batch is one step. The techniques that make training fast and the network accurate are explained
     where they are defined: `INITIAL_BIAS`, `learning_rates`, `select_unlearned`, `BATCH_SIZE`,
     `shift_randomly` and `standardize`. Images and labels of any dtype are converted to float32.
 
@@ -260,15 +260,15 @@ def train(
     learning_rate : float
         The learning rate of the first epoch; it falls as described in `learning_rates`.
     seed : int, numpy.random.Generator or None
-        With the same int, the same machine, NumPy version and number of threads give the same
-        network, bit for bit. None gives a different network each time.
+        The same int gives the same network, bit for bit, on the same machine with the same NumPy
+        version and number of threads. None gives a different network each time.
     report : Report, optional
-        Called after each step as report(epoch, epochs, done, total, outputs): this is epoch 1, 2,
-        ... of `epochs`, and `done` of its `total` images have been used. `outputs`, of shape
-        (N, 10), holds the outputs for each image from when it was last in a batch, shifted and
-        before that step, or zeros if it has not been in one. An accuracy based on these outputs
-        therefore lags behind that of the current network. Later steps overwrite the array, so copy
-        it to keep it.
+        Called after each step as report(epoch, epochs, done, total, outputs). `epoch` counts from 1
+        to `epochs`, and `done` of the `total` images in this epoch have been used. `outputs`, of
+        shape (N, 10), holds for each image the outputs from when it was last in a batch, computed
+        for the shifted image before the weights were updated, or zeros if it has not been in a
+        batch yet. An accuracy based on them therefore lags behind that of the current network.
+        Later steps overwrite the array, so copy it to keep its values.
 
     Returns
     -------
@@ -306,27 +306,27 @@ def train(
 def learning_rates(first: float, epochs: int) -> list[float]:
     """Return the learning rate of each epoch, which falls linearly to a twentieth of the first.
 
-    Long steps make fast progress at first, but later they would jump back and forth across the
-    minimum. Shorter steps at the end let the weights settle.
+    Large steps make fast progress at first, but later they would jump back and forth across the
+    minimum. Smaller steps at the end let the weights settle.
     """
     rates: list[float] = np.linspace(first, first / 20, epochs).tolist()
     return rates
 
 
-TOLERANCE = 0.5  # divided by the number of the epoch; must be at most 1
+TOLERANCE = 0.5  # divided by the epoch number; must be at most 1
 
 
 def select_unlearned(outputs: Array, labels: Array, epoch: int) -> NDArray[np.intp]:
     """Return the indices of the images to train on in this epoch, skipping those already learned.
 
     An image counts as learned if all ten outputs were within TOLERANCE / epoch of its label when it
-    was last in a batch. Its deltas were then small, and the time is better spent on the remaining
+    was last in a batch. Its deltas were small at that point, and the time is better spent on the remaining
     images: skipping makes training almost four times as fast at nearly the same accuracy. In the
     first epoch, `outputs` is 0 and no image counts as learned. Then the tolerance shrinks, from
-    0.25 in epoch 2 to 0.05 in epoch 10, so images that are learned less well come back. An image
-    that is learned very well does not, because its outputs are computed only when it is in a batch,
-    but the network forgets few of these. Skipping is an extreme case of the emphasizing schemes of
-    LeCun et al. (Efficient BackProp).
+    0.25 in epoch 2 to 0.05 in epoch 10, so images that were learned less well come back. An image
+    that was learned very well does not come back because its outputs are computed only when it is
+    in a batch, but the network forgets few such images. Skipping is an extreme case of the
+    emphasizing schemes of LeCun et al. (Efficient BackProp).
     """
     largest_errors = np.abs(outputs - labels).max(axis=1)
     return np.flatnonzero(largest_errors >= TOLERANCE / epoch)
@@ -334,16 +334,16 @@ def select_unlearned(outputs: Array, labels: Array, epoch: int) -> NDArray[np.in
 
 # The maximum number of images in a batch. Processing 64 images at once is far faster than
 # processing them one by one, and because the mean of their gradients is less noisy than the
-# gradient of one image, the steps can be longer. Larger batches mean fewer steps in an epoch and a
-# lower accuracy.
+# gradient of one image, the steps can be larger. With still larger batches, an epoch has fewer
+# steps and the accuracy is lower.
 BATCH_SIZE = 64
 
 
 def split_into_batches(order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     """Split the indices of images into batches whose sizes differ by at most one.
 
-    A small remainder would take a full step although its gradient is noisier, which matters for
-    small training sets.
+    A small last batch would count as much as a full batch although its gradient is noisier, which
+    matters for small training sets.
     """
     batches = math.ceil(len(order) / BATCH_SIZE)
     return [order[start::batches] for start in range(batches)]
@@ -355,9 +355,9 @@ def shift_randomly(images: Array, rng: np.random.Generator) -> Array:
     A shifted digit is still the same digit, so this teaches the network to tolerate small shifts
     (Simard, Steinkraus and Platt, Best practices for convolutional neural networks applied to
     visual document analysis, 2003). One shift for the whole batch is faster than one for each
-    image. Pixels that are shifted off one edge wrap around to the opposite edge, one row away if
-    the shift is horizontal. This is harmless because the border of an MNIST image is nearly always
-    blank.
+    image. Pixels that are shifted off one edge wrap around to the opposite edge, one row higher
+    or lower after a horizontal shift, which is harmless because the border of an MNIST image is
+    nearly always blank.
     """
     offset = rng.choice([0, -1, 1, -28, 28])  # not at all, left, right, up or down
     return np.roll(images, offset, axis=1)
@@ -370,8 +370,8 @@ def standardize(images: Array) -> Array:
     """Return pixels shifted and scaled to mean 0 and standard deviation 1 over the training set.
 
     Background becomes -0.4 and ink 2.8. Because dE/dw = delta * x, these larger inputs make the
-    weights of the hidden nodes learn faster in comparison with the other weights and the biases,
-    which raises the accuracy. With inputs on both sides of 0, an image can also increase some
+    weights of the hidden nodes learn faster relative to the other weights and the biases, which
+    raises the accuracy. With inputs on both sides of 0, an image can also increase some
     weights of a hidden node while it decreases others; with pixels from 0 to 1, it would change all
     of them in the same direction or not at all (LeCun et al., Efficient BackProp).
     """
