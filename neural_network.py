@@ -602,10 +602,13 @@ def parse_arguments() -> argparse.Namespace:
         "--epochs", type=integer(0, 10_000), default=EPOCHS, help="passes through the training set"
     )
     parser.add_argument(
-        "--hidden-nodes", type=integer(1, 100_000), default=HIDDEN_NODES, help="their number"
+        "--hidden-nodes",
+        type=integer(1, 100_000),
+        default=HIDDEN_NODES,
+        help="number of hidden nodes",
     )
     parser.add_argument(
-        "--learning-rate", type=positive, default=LEARNING_RATE, help="rate of the first epoch"
+        "--learning-rate", type=learning_rate, default=LEARNING_RATE, help="rate of the first epoch"
     )
     parser.add_argument(
         "--seed", type=integer(0, 999_999_999), default=0, help="seed of the random generator"
@@ -625,12 +628,12 @@ def integer(lowest: int, highest: int) -> Callable[[str], int]:
     return parse
 
 
-def positive(text: str) -> float:
-    """Return a finite number above 0: a `type` for `add_argument`."""
+def learning_rate(text: str) -> float:
+    """Return a learning rate: a `type` for `add_argument`."""
     with contextlib.suppress(ValueError):
-        if 0 < float(text) < math.inf:
+        if 0 < float(text) <= 100:
             return float(text)
-    raise argparse.ArgumentTypeError("must be a number above 0")
+    raise argparse.ArgumentTypeError("must be a number above 0, at most 100")
 
 
 # Training and test
@@ -640,17 +643,15 @@ def train_with_table(images: Array, labels: Array, settings: argparse.Namespace)
     """Return a trained network, and print a row for each epoch."""
     print(f"Training: 784 pixels, {settings.hidden_nodes} hidden nodes, 10 outputs")
     if settings.epochs:
-        print("Epoch  Unlearned images   Error  Training accuracy", flush=True)
-    started = time.perf_counter()
-    network = train(images, labels, report=training_display(labels), **vars(settings))
-    print(f"Trained in {time.perf_counter() - started:.1f} s")
-    return network
+        print("Epoch  Unlearned images   Error  Training accuracy   Time", flush=True)
+    return train(images, labels, report=training_display(labels), **vars(settings))
 
 
 def training_display(labels: Array) -> Callable[..., None]:
     """Return a `report` for `train` that prints a row for each epoch, in a terminal as it runs."""
     live = is_terminal(sys.stdout)
-    shown = ""  # of the row that is still growing
+    shown = ""  # of a row that is not complete
+    started = time.perf_counter()
 
     def report(epoch: int, epochs: int, done: int, count: int, outputs: Array) -> None:
         nonlocal shown
@@ -658,7 +659,8 @@ def training_display(labels: Array) -> Callable[..., None]:
         if done == count:
             error = compute_error(outputs, labels)
             accuracy = (outputs.argmax(axis=1) == labels.argmax(axis=1)).mean()
-            print(f"{start}{count:18,}{error:8.4f}{accuracy:19.2%}", flush=True)
+            seconds = time.perf_counter() - started
+            print(f"{start}{count:18,}{error:8.4f}{accuracy:19.2%}{seconds:5.1f} s", flush=True)
         elif live and shown != (shown := f"{start}{done / count:18.0%}"):
             print(shown, end="", flush=True)
 
@@ -925,7 +927,7 @@ class Drawing:
         self.move_pen(event)
 
     def move_pen(self, event: "tkinter.Event[tkinter.Canvas]") -> None:
-        """Draw from where the pen was to where the mouse is, and read the digit."""
+        """Draw from where the pen was to where the mouse is, and classify the digit."""
         (x, y), self.pen = self.pen, (event.x, event.y)
         self.square.create_line(
             x, y, event.x, event.y, width=2 * self.PEN_RADIUS, capstyle="round", fill="white"
@@ -971,7 +973,8 @@ class Drawing:
             self.answer.create_rectangle(
                 185, y - 10, 185 + 160 * output, y + 10, fill=color, width=0
             )
-            self.answer.create_text(390, y, text=f"{output:.2f}", anchor="e", fill="gray80")
+            if prediction is not None:
+                self.answer.create_text(390, y, text=f"{output:.2f}", anchor="e", fill="gray80")
 
     def stay_awake(self) -> None:
         """Wake Python ten times a second: while tkinter waits, it does not notice Ctrl-C."""
