@@ -453,7 +453,7 @@ def test_w_without_mistakes_says_so(
 
 BLANK = Network(np.zeros((784, 1)), np.zeros((1, 10)), np.zeros(1), np.zeros(10))
 EMPTY = np.zeros((0, 784)), np.zeros((0, 10))
-NOTHING = EMPTY, EMPTY, [], BLANK
+NOTHING: tuple[Any, ...] = EMPTY, EMPTY, [], BLANK
 
 
 def ask_in_process(monkeypatch: pytest.MonkeyPatch, typed: str, *arguments: Any) -> None:
@@ -532,7 +532,7 @@ def test_a_bar_is_as_long_as_the_output_and_as_the_terminal_has_room(
 
 def read_weights(rows: Sequence[str], longest_bar: int = 10, signs: str = "█│") -> list[Any]:
     """Return the weights beside a picture, and the bars: their lengths and signs."""
-    block, middle = signs
+    block, middle = tuple(signs)
     weights = []
     assert rows[1][28:] == "   Weight to"
     for digit, row in enumerate(rows[2:12]):
@@ -585,7 +585,7 @@ def test_a_hidden_node_is_a_picture_with_signs_and_ten_weights(
     _, title, explanation, *rows, _ = screen.read().splitlines()
     assert title == "Hidden node 1, number 2 of 3 by strength:"
     assert explanation == f"Ink lowers [{key}] or raises its output."
-    lowered, a_bit_lowered, zero, a_bit_raised, raised = key
+    lowered, a_bit_lowered, zero, a_bit_raised, raised = tuple(key)
     wanted = np.full((14, 28), zero)
     wanted[2:4, 3:6] = raised
     wanted[10:12, 20:25] = lowered
@@ -757,7 +757,7 @@ def terminal_and_first_screen(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[Terminal, list[str]]]:
     """Start the program in a terminal of 256 colors and without a network, ready to be asked."""
-    variables = {
+    variables: dict[str, Any] = {
         "TERM": "xterm-256color",
         "MNIST_DIR": str(tmp_path_factory.mktemp("data")),
         "MNIST_MIRROR": "http://127.0.0.1:1/mnist/",
