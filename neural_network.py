@@ -916,7 +916,6 @@ class Drawing:
         window.resizable(False, False)
         window.protocol("WM_DELETE_WINDOW", window.quit)
         window.report_callback_exception = self.raise_again
-        window.focus_force()  # keys go to the window
         self.stay_awake()
         self.clear()
 

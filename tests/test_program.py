@@ -805,7 +805,16 @@ def test_training_draws_over_one_line_for_each_epoch(
     ended = [line for line in lines if ROW.fullmatch(line)]
     assert len(ended) == EPOCHS
     assert first_screen[-4 - EPOCHS : -4] == ended
-    assert all(live.count(line) == 1 for line in live)
+
+
+def test_a_row_that_grows_is_drawn_once_for_each_percent(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(neural_network, "is_terminal", lambda _: True)
+    report = neural_network.training_display(np.eye(10))
+    for done in range(0, 999):
+        report(1, 10, done, 999, np.eye(10))
+    assert re.findall(r"\d+(?=%)", capsys.readouterr().out) == [str(n) for n in range(101)]
 
 
 def read_grays(terminal: Terminal, last: str) -> Array:
