@@ -545,11 +545,11 @@ HELP = """\
 Beside an image are the ten outputs of the network, one for each digit: scores from 0 to 1, not \
 probabilities.
 
-Beside a hidden node are its weights to the ten outputs. The strength of a node is the norm of \
-its incoming weights times the norm of its outgoing weights.
+A hidden node is shown by its 784 weights from the pixels and its ten weights to the outputs. Its \
+strength is the norm of the former times the norm of the latter.
 
-In the table, each epoch trains on the images that are not learned yet. Error and accuracy are \
-measured during the training, so they lag behind."""
+Each epoch of the training skips the images that are already learned. Error and accuracy are \
+those of all training images when each was last used, so they lag behind the network."""
 
 
 def main() -> int:
@@ -564,7 +564,7 @@ def main() -> int:
             print("This is only the bundled sample.")
         prompt_loop(train_set, test_set, mistakes, network)
         sys.stdout.flush()
-    except (KeyboardInterrupt, ImportError, MemoryError, DataError, OSError) as fault:
+    except (KeyboardInterrupt, ModuleNotFoundError, MemoryError, DataError, OSError) as fault:
         return report_fault(fault)
     return 0
 
@@ -573,7 +573,7 @@ def report_fault(fault: BaseException) -> int:
     """Say in one line on stderr what has ended the program, and return the exit status."""
     if isinstance(fault, KeyboardInterrupt):
         print(file=sys.stderr)  # ends the line that the cursor is on
-    elif isinstance(fault, ImportError):  # of requests
+    elif isinstance(fault, ModuleNotFoundError):  # requests
         print(f"{fault}: pip install -r requirements.txt installs it", file=sys.stderr)
     elif isinstance(fault, MemoryError):
         message = "Out of memory: MNIST needs 300 MB, and many hidden nodes need more."
@@ -608,7 +608,10 @@ def parse_arguments() -> argparse.Namespace:
         help="number of hidden nodes",
     )
     parser.add_argument(
-        "--learning-rate", type=learning_rate, default=LEARNING_RATE, help="rate of the first epoch"
+        "--learning-rate",
+        type=parse_learning_rate,
+        default=LEARNING_RATE,
+        help="rate of the first epoch",
     )
     parser.add_argument(
         "--seed", type=integer(0, 999_999_999), default=0, help="seed of the random generator"
@@ -628,7 +631,7 @@ def integer(lowest: int, highest: int) -> Callable[[str], int]:
     return parse
 
 
-def learning_rate(text: str) -> float:
+def parse_learning_rate(text: str) -> float:
     """Return a learning rate: a `type` for `add_argument`."""
     with contextlib.suppress(ValueError):
         if 0 < float(text) <= 100:
@@ -792,14 +795,13 @@ def show_node(ranked: list[int], network: Network, node: int) -> None:
     limit = np.percentile(np.abs(incoming), 98) or 1
     picture = (1 + incoming / limit).clip(0, 2) / 2
     largest = np.abs(outgoing).max() or 1
-    longest_bar = max(0, min(10, (terminal_width() - 40) // 2))
+    middle = "│" if has_blocks() else "|"
+    longest_bar = max(0, min(10, (terminal_width() - 40) // 2))  # on each side of the middle
     rows = []
     for digit, weight in enumerate(outgoing.tolist()):
         bar = round(longest_bar * abs(weight) / largest) * block()
         left, right = (bar, "") if weight < 0 else ("", bar)
-        rows.append(
-            f"{digit} {weight:+.2f} {left:>{longest_bar}}{'│' if has_blocks() else '|'}{right}"
-        )
+        rows.append(f"{digit} {weight:+.2f} {left:>{longest_bar}}{middle}{right}")
     (key,) = picture_lines(np.tile(np.linspace(0, 1, 5), (2, 1)), SIGNED_SHADES)
     print(f"Hidden node {node}, number {ranked.index(node) + 1} of {len(ranked)} by strength:")
     print(f"Ink lowers [{key}] or raises its output.")
@@ -835,10 +837,10 @@ def paint(text: str, color: int) -> str:
 
 
 def has_colors() -> bool:
-    """Return whether stdout is a terminal with 256 colors, and colors are welcome."""
-    has_256 = "256color" in os.environ.get("TERM", "") or os.environ.get("COLORTERM")
-    welcome = has_256 and not os.environ.get("NO_COLOR")
-    return bool(welcome) and has_blocks() and is_terminal(sys.stdout)
+    """Return whether stdout is a terminal with 256 colors whose user has nothing against them."""
+    has_256 = "256color" in os.environ.get("TERM", "") or bool(os.environ.get("COLORTERM"))
+    is_welcome = not os.environ.get("NO_COLOR")
+    return has_256 and is_welcome and has_blocks() and is_terminal(sys.stdout)
 
 
 def has_blocks() -> bool:
@@ -862,7 +864,7 @@ def terminal_width() -> int:
 def draw_digit(network: Network) -> Array | None:
     """Let people draw a digit in a window, and return it as the network saw it.
 
-    Return None if nothing was drawn. If there can be no window, a line says why.
+    Return None if nothing was drawn. If there can be no window, a line says why, and what to do.
     """
     try:
         import tkinter  # here, because only this needs it, and some systems do not have it
