@@ -8,20 +8,23 @@ derives the formulas in the chapter "How it learns".
 
 import argparse
 import contextlib
+import functools
 import itertools
 import math
 import os
 import re
 import shutil
 import sys
+import textwrap
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
 
 if __name__ == "__main__":
-    # Use one thread unless the user has chosen otherwise. With more threads, the BLAS library behind
-    # NumPy splits each matrix product across cores, which makes training slightly faster on an idle
-    # machine but far slower on a busy one. BLAS reads these variables when NumPy is imported.
+    # Use one thread unless the user has chosen otherwise. With more threads, the BLAS library
+    # behind NumPy splits each matrix product across cores, which makes training slightly faster on
+    # an idle machine but far slower on a busy one. BLAS reads these variables when NumPy is
+    # imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")  # on a Mac
 
@@ -30,6 +33,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from import_data import DataError, as_mnist, get_data, is_terminal
 
+if TYPE_CHECKING:
+    import tkinter
+
 Array = NDArray[np.floating]  # float32 in `train`; float64 works, too
 
 # A network with more hidden nodes is slightly more accurate but slower to train. LeCun, Bottou,
@@ -37,9 +43,10 @@ Array = NDArray[np.floating]  # float32 in `train`; float64 works, too
 HIDDEN_NODES = 300
 
 # All biases start at this value. Because sigmoid(-2) is only 0.12, the hidden nodes start nearly
-# off and contribute little to the outputs. With biases of 0, the best learning rate is about half
-# as large and the accuracy is lower. The value also suits the output nodes because only one of the
-# ten should be on.
+# off. The weights that lead from them change in proportion to their outputs, so the first steps
+# overshoot less than with biases of 0, where the outputs are about 0.5. This allows a learning rate
+# almost twice as large and gives a higher accuracy. The value also suits the output nodes because
+# only one of the ten should be on.
 INITIAL_BIAS = -2
 
 
@@ -181,9 +188,9 @@ def backpropagation(
 
     The denominator of dE/do = (o - y) / (o * (1 - o)) cancels the slope o * (1 - o) of the sigmoid,
     so the weights of an output that is badly wrong change fast even though the slope is nearly 0.
-    For a batch, each image has its own deltas, and E, dE/dw and dE/db are means over the images. The method is
-    that of Rumelhart, Hinton and Williams (Learning representations by back-propagating errors,
-    1986), who minimized the squared error.
+    For a batch, each image has its own deltas, and E, dE/dw and dE/db are means over the images.
+    The method is that of Rumelhart, Hinton and Williams (Learning representations by
+    back-propagating errors, 1986), who minimized the squared error.
 
     Parameters
     ----------
@@ -210,11 +217,14 @@ def backpropagation(
     )
 
     # The deltas have shapes (N, 10) and (N, H). `.T` swaps rows and columns, so (N, 10) @ (10, H)
-    # sums delta_output * w over the ten outputs. The sum is computed before the weights are
-    # updated because it needs the weights that produced the outputs.
+    # sums delta_output * w over the ten outputs. The sum is computed before the weights are updated
+    # because it needs the weights that produced the outputs.
     delta_output = output_layer_output - label
-    derivative_hidden = delta_output @ weights_hidden_to_output.T
-    delta_hidden = derivative_hidden * hidden_layer_output * (1 - hidden_layer_output)
+    delta_hidden = (
+        (delta_output @ weights_hidden_to_output.T)
+        * hidden_layer_output
+        * (1 - hidden_layer_output)
+    )
 
     # `img.T @ delta` sums delta * x over the images: (784, N) @ (N, H) gives (784, H). Scaling the
     # deltas is cheaper than scaling this larger product. `-=` changes the caller's arrays, whereas
@@ -291,6 +301,7 @@ def train(
         order = rng.permutation(select_unlearned(latest_outputs, labels, epoch))
         done = 0
         for batch in split_into_batches(order):
+            # Standardizing all images at once would need memory for a second copy of them.
             img = standardize(shift_randomly(images[batch], rng))
             hidden, output = forward_propagation(img, *network)
             backpropagation(
@@ -306,27 +317,27 @@ def train(
 def learning_rates(first: float, epochs: int) -> list[float]:
     """Return the learning rate of each epoch, which falls linearly to a twentieth of the first.
 
-    Large steps make fast progress at first, but later they would jump back and forth across the
-    minimum. Smaller steps at the end let the weights settle.
+    Large steps make fast progress at first. Later, because the gradient of a batch is noisy, they
+    would keep the weights wandering around a minimum, where smaller steps let them settle.
     """
-    rates: list[float] = np.linspace(first, first / 20, epochs).tolist()
-    return rates
+    # As Python floats, the rates leave float32 arrays float32; NumPy's own numbers are float64.
+    return [float(rate) for rate in np.linspace(first, first / 20, epochs)]
 
 
-TOLERANCE = 0.5  # divided by the epoch number; must be at most 1
+TOLERANCE = 0.5  # divided by the epoch number; at most 1, so that epoch 1 skips no image
 
 
 def select_unlearned(outputs: Array, labels: Array, epoch: int) -> NDArray[np.intp]:
     """Return the indices of the images to train on in this epoch, skipping those already learned.
 
     An image counts as learned if all ten outputs were within TOLERANCE / epoch of its label when it
-    was last in a batch. Its deltas were small at that point, and the time is better spent on the remaining
-    images: skipping makes training almost four times as fast at nearly the same accuracy. In the
-    first epoch, `outputs` is 0 and no image counts as learned. Then the tolerance shrinks, from
-    0.25 in epoch 2 to 0.05 in epoch 10, so images that were learned less well come back. An image
-    that was learned very well does not come back because its outputs are computed only when it is
-    in a batch, but the network forgets few such images. Skipping is an extreme case of the
-    emphasizing schemes of LeCun et al. (Efficient BackProp).
+    was last in a batch. Its deltas were small at that point, and the time is better spent on the
+    remaining images: skipping makes training almost four times as fast at nearly the same accuracy.
+    In the first epoch, `outputs` is 0, so every image has an error of 1 and none is skipped. Then
+    the tolerance shrinks, from 0.25 in epoch 2 to 0.05 in epoch 10, so images that were learned
+    less well come back. An image that was learned very well does not come back because its outputs
+    are computed only when it is in a batch, but the network forgets few such images. Skipping is an
+    extreme case of the emphasizing schemes of LeCun et al. (Efficient BackProp).
     """
     largest_errors = np.abs(outputs - labels).max(axis=1)
     return np.flatnonzero(largest_errors >= TOLERANCE / epoch)
@@ -355,9 +366,9 @@ def shift_randomly(images: Array, rng: np.random.Generator) -> Array:
     A shifted digit is still the same digit, so this teaches the network to tolerate small shifts
     (Simard, Steinkraus and Platt, Best practices for convolutional neural networks applied to
     visual document analysis, 2003). One shift for the whole batch is faster than one for each
-    image. Pixels that are shifted off one edge wrap around to the opposite edge, one row higher
-    or lower after a horizontal shift, which is harmless because the border of an MNIST image is
-    nearly always blank.
+    image. Pixels that are shifted off one edge wrap around to the opposite edge, one row higher or
+    lower after a horizontal shift, which is harmless because the border of an MNIST image is nearly
+    always blank.
     """
     offset = rng.choice([0, -1, 1, -28, 28])  # not at all, left, right, up or down
     return np.roll(images, offset, axis=1)
@@ -367,13 +378,13 @@ PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081  # of all pixels in MNIST's training set
 
 
 def standardize(images: Array) -> Array:
-    """Return pixels shifted and scaled to mean 0 and standard deviation 1 over the training set.
+    """Rescale pixels so that those of MNIST's training set have mean 0 and standard deviation 1.
 
     Background becomes -0.4 and ink 2.8. Because dE/dw = delta * x, these larger inputs make the
     weights of the hidden nodes learn faster relative to the other weights and the biases, which
-    raises the accuracy. With inputs on both sides of 0, an image can also increase some
-    weights of a hidden node while it decreases others; with pixels from 0 to 1, it would change all
-    of them in the same direction or not at all (LeCun et al., Efficient BackProp).
+    raises the accuracy. With inputs on both sides of 0, an image can also increase some weights of
+    a hidden node while it decreases others; with pixels from 0 to 1, it would change all of them in
+    the same direction or not at all (LeCun et al., Efficient BackProp).
     """
     return (images - PIXEL_MEAN) / PIXEL_STD
 
@@ -422,100 +433,204 @@ def check_training_set(images: Array, labels: Array) -> None:
 ImageSet = tuple[Array, Array]  # images and their labels
 
 HELP = """\
-  42     training image 42, which it has learned from
-  t 42   test image 42, which it has never seen
+  42     training image 42, which the network has learned from
+  t 42   test image 42, which the network has never seen
   Enter  a random test image
-  w      the next test image that it misreads
+  w      the next test image that the network misclassifies
+  n      the next hidden node, the strongest first
+  n 42   hidden node 42
   d      a digit that you draw with the mouse
   ?      this help
-  q      quit
+  q      quit, like Ctrl-D
 
-Beside an image stand the ten outputs of the network, one
-for each digit: scores from 0 to 1, not probabilities.
+Beside an image are the ten outputs of the network, one for each digit: scores from 0 to 1, not \
+probabilities.
 
-In the table of the training, Images counts those that an
-epoch learned from. Error (mean squared) and accuracy are
-those of all images, by the last answer that the network
-gave to each while it learned. So they lag behind."""
+A hidden node is shown by its 784 weights from the pixels and its ten weights to the outputs. Its \
+strength is the norm of the former times the norm of the latter.
+
+Each epoch of the training skips the images that are already learned. Error and accuracy are \
+those of all training images when each was last used, so they lag behind the network."""
+
+
+def main() -> int:
+    """Train a network, evaluate it, and let people try it out; return the exit status."""
+    try:
+        settings = parse_arguments()
+        train_set = get_data("train")
+        test_set = get_data("test")
+        network = train_with_table(*train_set, settings)
+        mistakes = evaluate(*test_set, network)
+        if len(train_set[0]) < 60_000:
+            print("This is only the bundled sample.")
+        prompt_loop(train_set, test_set, mistakes, network)
+        sys.stdout.flush()
+    except (KeyboardInterrupt, ModuleNotFoundError, MemoryError, DataError, OSError) as fault:
+        return report_fault(fault)
+    return 0
+
+
+def report_fault(fault: BaseException) -> int:
+    """Say in one line on stderr what has ended the program, and return the exit status."""
+    if isinstance(fault, KeyboardInterrupt):
+        print(file=sys.stderr)  # ends the line that the cursor is on
+    elif isinstance(fault, ModuleNotFoundError):  # requests
+        print(f"{fault}: pip install -r requirements.txt installs it", file=sys.stderr)
+    elif isinstance(fault, MemoryError):
+        message = "Out of memory: MNIST needs 300 MB, and many hidden nodes need more."
+        print(message, file=sys.stderr)
+    elif not isinstance(fault, BrokenPipeError):  # nobody reads on, as in `| head -1`
+        print(fault, file=sys.stderr)
+    try:
+        sys.stdout.flush()
+    except OSError:  # a full disk, for instance: at its end Python would try again, and complain
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 130 if isinstance(fault, KeyboardInterrupt) else 1
+
+
+# Settings
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Return the settings that the command line gives."""
+    """Return the settings given on the command line: the keywords of `train`."""
     parser = argparse.ArgumentParser(
-        description="Train a neural network to read handwritten digits, and try it out.",
-        epilog="MNIST is kept in data/, or in the folder that the environment variable MNIST_DIR "
-        "names. It comes from public mirrors, or from the URL that MNIST_MIRROR names.",
+        description="Train a neural network to classify handwritten digits, and try it out.",
+        epilog="MNIST is kept in data/, or in the folder set by MNIST_DIR. Missing files are "
+        "downloaded from the URL set by MNIST_MIRROR, or from public mirrors.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    for name, default, meaning in (
-        ("--epochs", EPOCHS, "passes through the training set"),
-        ("--hidden-nodes", HIDDEN_NODES, "size of the hidden layer"),
-        ("--seed", 0, "seed of the random generator"),
-    ):
-        words = f"{meaning} (default: %(default)s)"
-        parser.add_argument(name, type=int, default=default, help=words)
-    settings = parser.parse_args()
-    if not all(0 <= value < 10**9 for value in vars(settings).values()):
-        parser.error("--epochs, --hidden-nodes and --seed must be from 0 to 999999999")
-    return settings
+    parser.add_argument(
+        "--epochs", type=integer(0, 10_000), default=EPOCHS, help="passes through the training set"
+    )
+    parser.add_argument(
+        "--hidden-nodes",
+        type=integer(1, 100_000),
+        default=HIDDEN_NODES,
+        help="number of hidden nodes",
+    )
+    parser.add_argument(
+        "--learning-rate",
+        type=parse_learning_rate,
+        default=LEARNING_RATE,
+        help="rate of the first epoch",
+    )
+    parser.add_argument(
+        "--seed", type=integer(0, 999_999_999), default=0, help="seed of the random generator"
+    )
+    return parser.parse_args()
+
+
+def integer(lowest: int, highest: int) -> Callable[[str], int]:
+    """Return a `type` for `add_argument` that accepts the integers of a range."""
+
+    def parse(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if lowest <= int(text) <= highest:
+                return int(text)
+        raise argparse.ArgumentTypeError(f"must be an integer from {lowest} to {highest:,}")
+
+    return parse
+
+
+def parse_learning_rate(text: str) -> float:
+    """Return a learning rate: a `type` for `add_argument`."""
+    with contextlib.suppress(ValueError):
+        if 0 < float(text) <= 100:
+            return float(text)
+    raise argparse.ArgumentTypeError("must be a number above 0, at most 100")
+
+
+# Training and test
+
+
+def train_with_table(images: Array, labels: Array, settings: argparse.Namespace) -> Network:
+    """Return a trained network, and print a row for each epoch."""
+    print(f"Training: 784 pixels, {settings.hidden_nodes} hidden nodes, 10 outputs")
+    if settings.epochs:
+        print("Epoch  Unlearned images   Error  Training accuracy   Time", flush=True)
+    return train(images, labels, report=training_display(labels), **vars(settings))
 
 
 def training_display(labels: Array) -> Callable[..., None]:
     """Return a `report` for `train` that prints a row for each epoch, in a terminal as it runs."""
     live = is_terminal(sys.stdout)
+    shown = ""  # of a row that is not complete
+    started = time.perf_counter()
 
     def report(epoch: int, epochs: int, done: int, count: int, outputs: Array) -> None:
+        nonlocal shown
         start = ("\r" if live else "") + f"{epoch:{len(str(epochs))}}/{epochs}".rjust(5)
         if done == count:
             error = compute_error(outputs, labels)
             accuracy = (outputs.argmax(axis=1) == labels.argmax(axis=1)).mean()
-            print(f"{start}{count:9,}{error:8.4f}{accuracy:10.2%}", flush=True)
-        elif live and done // BATCH_SIZE % 10 == 0:
-            print(f"{start}{done / count:9.0%}", end="", flush=True)
+            seconds = time.perf_counter() - started
+            print(f"{start}{count:18,}{error:8.4f}{accuracy:19.2%}{seconds:5.1f} s", flush=True)
+        elif live and shown != (shown := f"{start}{done / count:18.0%}"):
+            print(shown, end="", flush=True)
 
     return report
 
 
-def image_lines(image: Array, *, has_blocks: bool) -> list[str]:
-    """Return an image as 14 lines of 28 characters, each for a pixel and the one below it."""
-    upper, lower = image.reshape(14, 2, 28).swapaxes(0, 1)
-    has_colours = "256color" in os.environ.get("TERM", "") or os.environ.get("COLORTERM")
-    if has_blocks and has_colours and is_terminal(sys.stdout) and not os.environ.get("NO_COLOR"):
-        # Of the 256 colours 232 to 255 are greys: the foreground is the upper pixel.
-        greys = np.rint(232 + 23 * np.stack([upper, lower], axis=-1)).astype(int)
-        return ["".join(f"\x1b[38;5;{u};48;5;{v}m▀" for u, v in row) + "\x1b[0m" for row in greys]
-    shades = " ░▒▓█" if has_blocks else " .:-=+*#%@"
-    levels = np.rint((upper + lower) / 2 * (len(shades) - 1)).astype(int)
-    return ["".join(shades[level] for level in row) for row in levels]
+def evaluate(images: Array, labels: Array, network: Network) -> list[int]:
+    """Print the test accuracy, and return the indices of the misclassified images."""
+    mistakes = np.flatnonzero(predict(images, *network) != labels.argmax(axis=1))
+    accuracy = 1 - len(mistakes) / len(images)
+    print(f"Test accuracy: {accuracy:.2%} ({len(mistakes):,} of {len(images):,} misclassified)")
+    print("Try w to see those, n to look inside, d to draw a digit.")
+    return mistakes.tolist()
 
 
-def show(image: Array, network: Network, label: Array | None = None) -> None:
-    """Print an image, beside it the ten outputs of the network, and below them its answer."""
-    _, outputs = forward_propagation(image, *network)
-    has_blocks = sys.stdout.encoding.lower() in ("utf-8", "utf8")
-    # 28 characters of the image and ten with the digit and its output leave room for the bar.
-    longest_bar = min(20, shutil.get_terminal_size().columns - 39)
-    beside = [""] * 14
-    for digit, output in enumerate(outputs.tolist()):
-        bar = round(longest_bar * output) * ("█" if has_blocks else "#")
-        beside[2 + digit] = f"   {digit} {output:.2f} {bar}"
-    for left, right in zip(image_lines(image, has_blocks=has_blocks), beside, strict=True):
-        print((left + right).rstrip())
-    prediction = int(outputs.argmax())
-    answer = f"Prediction: {prediction}"
-    if label is not None:
-        correct = int(label.argmax())
-        answer += f", label: {correct}" + (", right" if prediction == correct else "  <-- WRONG")
-    print(answer)
+# The prompt
 
 
-def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: Network) -> None:
+def prompt_loop(
+    train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: Network
+) -> None:
     """Answer what is typed at the prompt, until `q` or the end of input."""
-    last, last_test = len(train_set[0]) - 1, len(test_set[0]) - 1
+    nodes = rank_nodes(network)
+    next_mistake, next_node = itertools.cycle(enumerate(mistakes, start=1)), itertools.cycle(nodes)
     rng = np.random.default_rng()
-    mistakes_in_turn = itertools.cycle(enumerate(mistakes, start=1))
+    counts = {"": len(train_set[0]), "t": len(test_set[0]), "n": len(nodes)}
+    last, last_test, last_node = (count - 1 for count in counts.values())
+    show: dict[str, Callable[[int], None]] = {
+        "": functools.partial(show_image, "Training", train_set, network),
+        "t": functools.partial(show_image, "Test", test_set, network),
+        "n": functools.partial(show_node, nodes, network),
+    }
+    for line in typed_lines(f"Enter an index (0 - {last}), ? for help, q to quit: "):
+        numbered = re.fullmatch("([tn]?) *([0-9]{1,9})", line)
+        if line in ("?", "h", "help"):
+            print_wrapped(HELP)
+        elif line == "":
+            show["t"](int(rng.integers(counts["t"])))
+        elif line == "w" and mistakes:
+            count, index = next(next_mistake)
+            print(f"Mistake {count} of {len(mistakes)}:")
+            show["t"](index)
+        elif line == "w":
+            print("No test image is misclassified.")
+        elif line == "n":
+            show["n"](next(next_node))
+        elif line == "d":
+            drawing = draw_digit(network)
+            if drawing is not None:
+                show_prediction(drawing, network)
+        elif numbered and int(numbered[2]) < counts[numbered[1]]:
+            show[numbered[1]](int(numbered[2]))
+        else:
+            print(f"Enter 0 - {last}, t 0 - t {last_test}, n 0 - n {last_node} or ? for help.")
+
+
+def typed_lines(prompt: str) -> Iterator[str]:
+    """Yield the lines typed at the prompt, until `q` or the end of input."""
+    if hasattr(sys.stdin, "reconfigure"):  # not in IDLE
+        sys.stdin.reconfigure(errors="replace")
+    if sys.stdin.isatty():
+        with contextlib.suppress(ImportError):  # not on Windows
+            import readline  # noqa: F401 - arrow keys and history at the prompt
     while True:
         try:
-            line = input(f"Enter an index (0 - {last}), ? for help, 'q' to quit: ").strip().lower()
+            line = input(prompt).strip().lower()
         except EOFError:
             print()
             return
@@ -523,99 +638,148 @@ def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: N
             print()  # where a person would have pressed Enter
         if line in ("q", "quit", "exit"):
             return
-        image_set, index = test_set, None  # which image to show, if any
-        if line in ("?", "h", "help"):
-            print(HELP)
-        elif line == "":
-            index = int(rng.integers(last_test + 1))
-        elif line == "w" and mistakes:
-            count, index = next(mistakes_in_turn)
-            print(f"Mistake {count} of {len(mistakes)}:")
-        elif line == "w":
-            print("No mistakes.")
-        elif line == "d":
-            drawing = draw_digit(network)
-            if drawing is not None:
-                show(drawing, network)
-        else:
-            number = re.fullmatch("(t?) *([0-9]{1,9})", line)
-            image_set = test_set if number and number[1] else train_set
-            if number and int(number[2]) < len(image_set[0]):
-                index = int(number[2])
-            else:
-                print(f"Please enter 0 - {last}, t 0 - t {last_test}, w, d, q, or ? for help.")
-        if index is not None:
-            print(f"{'Test' if image_set is test_set else 'Training'} image {index}:")
-            images, labels = image_set
-            show(images[index], network, labels[index])
+        yield line
 
 
-def run() -> None:
-    """Train a network, test it, and let people try it out."""
-    settings = parse_arguments()
-    images, labels = get_data("train")
-    test_images, test_labels = get_data("test")
-    print(f"Training 784-{settings.hidden_nodes}-10 on {len(images):,} images:")
-    print("Epoch   Images   Error  Accuracy", flush=True)
-    started = time.perf_counter()
-    network = train(images, labels, report=training_display(labels), **vars(settings))
-    seconds = time.perf_counter() - started
-    mistakes = np.flatnonzero(predict(test_images, *network) != test_labels.argmax(axis=1))
-    print(f"Test accuracy: {1 - len(mistakes) / len(test_images):.2%} after {seconds:.1f} s")
-    print(f"Misread: {len(mistakes):,} of {len(test_images):,} (w shows them)")
-    if len(images) < 60_000:
-        print("This is only the bundled sample.")
-    ask((images, labels), (test_images, test_labels), mistakes.tolist(), network)
+def print_wrapped(text: str) -> None:
+    """Print paragraphs and a table, wrapped at words to fit the terminal."""
+    for line in text.splitlines():
+        indent = " " * 9 if line.startswith(" ") else ""
+        print(textwrap.fill(line, min(80, terminal_width()), subsequent_indent=indent))
 
 
-def main() -> int:
-    """Run the program and return its exit status; a fault is one line on stderr."""
-    try:
-        if hasattr(sys.stdin, "reconfigure"):  # not in IDLE
-            sys.stdin.reconfigure(errors="replace")
-        if sys.stdin.isatty():
-            with contextlib.suppress(ImportError):  # not on Windows
-                import readline  # noqa: F401 - arrow keys and history at the prompt
-        run()
-        sys.stdout.flush()
-        return 0
-    except KeyboardInterrupt:
-        print(file=sys.stderr)  # ends the line that the cursor is on
-        return 130
-    except BrokenPipeError:  # nobody reads on, as in `| head -1`
-        pass
-    except ModuleNotFoundError as error:  # requests
-        print(f"{error}: pip install -r requirements.txt installs it", file=sys.stderr)
-    except MemoryError:
-        print("Out of memory: 300 MB are needed, more with many --hidden-nodes", file=sys.stderr)
-    except (DataError, OSError) as error:  # OSError: a full disk, for instance
-        print(error, file=sys.stderr)
-    # What could not be written to stdout is still waiting. Python would try again when it ends.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 1
+# Pictures in the terminal
+
+ORANGE, RED = 214, 196  # among the 256 colors of a terminal
+SHADES = " .:-=+*#%@"  # of a pixel from 0 to 1, in ASCII
+SIGNED_SHADES = "=- +#"  # the same for a picture in which 0.5 stands for nothing
 
 
-# The window that `d` opens.
+def show_image(split: str, image_set: ImageSet, network: Network, index: int) -> None:
+    """Print which image it is, the image, and what the network says."""
+    images, labels = image_set
+    print(f"{split} image {index}:")
+    show_prediction(images[index], network, labels[index])
+
+
+def show_prediction(image: Array, network: Network, label: Array | None = None) -> None:
+    """Print an image, beside it the ten outputs as bars, and below it the prediction."""
+    _, outputs = forward_propagation(image, *network)
+    prediction = int(outputs.argmax())
+    longest_bar = min(20, terminal_width() - 39)
+    rows = []
+    for digit, output in enumerate(outputs.tolist()):
+        bar = round(longest_bar * output) * block()
+        rows.append(f"{digit} {output:.2f} {paint(bar, ORANGE) if digit == prediction else bar}")
+    print_picture(image.reshape(28, 28), SHADES, ["Output", *rows])
+    answer = f"Prediction: {prediction}"
+    if label is not None:
+        correct = int(label.argmax())
+        verdict = ", right" if prediction == correct else paint("  <-- WRONG", RED)
+        answer += f", label: {correct}{verdict}"
+    print(answer)
+
+
+def rank_nodes(network: Network) -> list[int]:
+    """Return the numbers of the hidden nodes, the strongest first."""
+    incoming = np.linalg.norm(network.weights_input_to_hidden, axis=0)
+    outgoing = np.linalg.norm(network.weights_hidden_to_output, axis=1)
+    ranked: list[int] = np.argsort(-incoming * outgoing, kind="stable").tolist()
+    return ranked
+
+
+def show_node(ranked: list[int], network: Network, node: int) -> None:
+    """Print the incoming weights of a hidden node as a picture, and the outgoing ones as bars."""
+    incoming = network.weights_input_to_hidden[:, node].reshape(28, 28)
+    outgoing = network.weights_hidden_to_output[node]
+    # With the largest weight as the limit, a picture would be medium gray nearly everywhere.
+    limit = np.percentile(np.abs(incoming), 98) or 1
+    picture = (1 + incoming / limit).clip(0, 2) / 2
+    largest = np.abs(outgoing).max() or 1
+    middle = "│" if has_blocks() else "|"
+    longest_bar = max(0, min(10, (terminal_width() - 40) // 2))  # on each side of the middle
+    rows = []
+    for digit, weight in enumerate(outgoing.tolist()):
+        bar = round(longest_bar * abs(weight) / largest) * block()
+        left, right = (bar, "") if weight < 0 else ("", bar)
+        rows.append(f"{digit} {weight:+.2f} {left:>{longest_bar}}{middle}{right}")
+    (key,) = picture_lines(np.tile(np.linspace(0, 1, 5), (2, 1)), SIGNED_SHADES)
+    print(f"Hidden node {node}, number {ranked.index(node) + 1} of {len(ranked)} by strength:")
+    print(f"Ink lowers [{key}] or raises its output.")
+    print_picture(picture, SIGNED_SHADES, ["Weight to", *rows])
+
+
+def print_picture(picture: Array, shades: str, beside: list[str]) -> None:
+    """Print a picture of 28 x 28 pixels, and beside it a title and a row for each digit."""
+    right = ["", *("   " + row for row in beside), "", ""]
+    for pixels, row in zip(picture_lines(picture, shades), right, strict=True):
+        print((pixels + row).rstrip())
+
+
+def picture_lines(picture: Array, shades: str) -> list[str]:
+    """Return lines of characters, each of which shows a pixel and the one below it.
+
+    A pixel is from 0, dark, to 1, bright. `shades` is for terminals that have only ASCII.
+    """
+    upper, lower = picture[::2], picture[1::2]
+    if has_colors():
+        # Of the 256 colors 232 to 255 are grays: the foreground is the upper pixel.
+        grays = np.rint(232 + 23 * np.stack([upper, lower], axis=-1)).astype(int)
+        return ["".join(f"\x1b[38;5;{u};48;5;{v}m▀" for u, v in row) + "\x1b[0m" for row in grays]
+    if has_blocks():
+        shades = " ░▒▓█"
+    levels = np.rint((upper + lower) / 2 * (len(shades) - 1)).astype(int)
+    return ["".join(shades[level] for level in row) for row in levels]
+
+
+def paint(text: str, color: int) -> str:
+    """Return a text in one of 256 colors, if stdout has them."""
+    return f"\x1b[38;5;{color}m{text}\x1b[0m" if has_colors() else text
+
+
+def has_colors() -> bool:
+    """Return whether stdout is a terminal with 256 colors whose user has nothing against them."""
+    has_256 = "256color" in os.environ.get("TERM", "") or bool(os.environ.get("COLORTERM"))
+    is_welcome = not os.environ.get("NO_COLOR")
+    return has_256 and is_welcome and has_blocks() and is_terminal(sys.stdout)
+
+
+def has_blocks() -> bool:
+    """Return whether stdout takes the characters that look like blocks."""
+    return sys.stdout.encoding.lower() in ("utf-8", "utf8")
+
+
+def block() -> str:
+    """Return the character that bars are made of."""
+    return "█" if has_blocks() else "#"
+
+
+def terminal_width() -> int:
+    """Return the number of columns."""
+    return shutil.get_terminal_size().columns
+
+
+# The window that `d` opens
 
 
 def draw_digit(network: Network) -> Array | None:
     """Let people draw a digit in a window, and return it as the network saw it.
 
-    Return None if nothing was drawn. If there can be no window, a line says why.
+    Return None if nothing was drawn. If there can be no window, a line says why, and what to do.
     """
     try:
         import tkinter  # here, because only this needs it, and some systems do not have it
 
         window = tkinter.Tk()
     except ImportError:
-        print("Drawing needs tkinter (Debian, Ubuntu: apt install python3-tk).")
+        print_wrapped("Drawing needs tkinter (Debian, Ubuntu: apt install python3-tk).")
         return None
     except tkinter.TclError as error:
-        print(f"Drawing needs a window: {error}.")
+        print_wrapped(f"Drawing needs a window ({error}): use a desktop, or connect with ssh -X.")
         return None
     drawing = Drawing(window, network)
     try:
-        print("Draw in the window. When you close it, this goes on.", flush=True)
+        print("Draw in the window, and close it to return to the prompt.", flush=True)
         window.mainloop()
     finally:
         window.after_cancel(drawing.timer)
@@ -624,25 +788,33 @@ def draw_digit(network: Network) -> Array | None:
 
 
 class Drawing:
-    """What is in the window: a square to draw in, and the outputs of the network as bars."""
+    """What is in the window: a square to draw in, and beside it what the network makes of it."""
 
-    PEN_RADIUS = 11  # pixels: strokes about as thick as MNIST's, for a digit of usual size
+    PEN_RADIUS = 11  # pixels: strokes about as thick as MNIST's, if the digit is large
 
-    def __init__(self, window: Any, network: Network) -> None:
-        from tkinter import Button, Canvas
+    def __init__(self, window: "tkinter.Tk", network: Network) -> None:
+        import tkinter
 
         self.network, self.window = network, window
         self.picture = np.zeros((280, 280))
         self.pen = 0, 0  # where it was last
-        self.square, self.bars = (
-            Canvas(window, width=280, height=280, background=colour, highlightthickness=0)
-            for colour in ("black", "white")
-        )
-        self.square.grid(row=0, column=0)
-        self.bars.grid(row=0, column=1)
-        Button(window, text="Clear", command=self.clear).grid(row=1, columnspan=2, sticky="ew")
+        self.square = tkinter.Canvas(window, width=280, height=280, background="black")
+        self.answer = tkinter.Canvas(window, width=400, height=280, background="gray12")
+        self.seen = tkinter.PhotoImage(width=112, height=112)  # on the canvas `answer`
+        for column, canvas in enumerate((self.square, self.answer)):
+            canvas.configure(highlightthickness=0)
+            canvas.grid(row=0, column=column)
+        clear = tkinter.Button(window, text="Clear (c or right button)", command=self.clear)
+        close = tkinter.Button(window, text="Close (Escape)", command=window.quit)
+        clear.grid(row=1, column=0, sticky="ew")
+        close.grid(row=1, column=1, sticky="ew")
         self.square.bind("<Button-1>", self.put_pen)
         self.square.bind("<B1-Motion>", self.move_pen)
+        for button in ("<Button-2>", "<Button-3>"):  # the right one, on a Mac and elsewhere
+            self.square.bind(button, self.clear)
+        for key in ("c", "<Delete>"):
+            window.bind(key, self.clear)
+        window.bind("<Escape>", lambda _: window.quit())
         window.title("Draw a digit")
         window.resizable(False, False)
         window.protocol("WM_DELETE_WINDOW", window.quit)
@@ -650,13 +822,14 @@ class Drawing:
         self.stay_awake()
         self.clear()
 
-    def put_pen(self, event: Any) -> None:
+    def put_pen(self, event: "tkinter.Event[tkinter.Canvas]") -> None:
         """Begin a stroke where the mouse is."""
+        self.square.delete("invitation")
         self.pen = event.x, event.y
         self.move_pen(event)
 
-    def move_pen(self, event: Any) -> None:
-        """Draw from where the pen was to where the mouse is, and read the digit."""
+    def move_pen(self, event: "tkinter.Event[tkinter.Canvas]") -> None:
+        """Draw from where the pen was to where the mouse is, and classify the digit."""
         (x, y), self.pen = self.pen, (event.x, event.y)
         self.square.create_line(
             x, y, event.x, event.y, width=2 * self.PEN_RADIUS, capstyle="round", fill="white"
@@ -668,29 +841,46 @@ class Drawing:
         part = part.clip(0, 1)  # of the way to that point: from 0, where it begins, to 1
         distances = np.hypot(columns - x - part * right, rows - y - part * down)
         self.picture[distances <= self.PEN_RADIUS] = 1
-        self.read()
+        self.classify()
 
-    def clear(self) -> None:
-        """Make the square black again."""
+    def clear(self, _event: object = None) -> None:
+        """Empty the square."""
         self.square.delete("all")
+        self.square.create_text(
+            140, 140, text="Draw a large digit", fill="gray60", font=("", 16), tags="invitation"
+        )
         self.picture[:] = 0
-        self.read()
+        self.classify()
 
-    def read(self) -> None:
-        """Show the outputs of the network as bars, the highest in another colour."""
+    def classify(self) -> None:
+        """Show what the network sees, its ten outputs as bars, and its prediction."""
+        image: Array = np.zeros(784)
         outputs: Array = np.zeros(10)
+        orange, prediction = "#ffaf00", None  # as in the terminal
         if self.picture.any():
-            _, outputs = forward_propagation(as_mnist(self.picture), *self.network)
-        self.bars.delete("all")
+            image = as_mnist(self.picture)
+            _, outputs = forward_propagation(image, *self.network)
+            prediction = int(outputs.argmax())
+        pixels = np.rint(255 * image.reshape(28, 28)).astype(np.uint8).repeat(4, 0).repeat(4, 1)
+        self.seen.configure(data=b"P5 112 112 255 " + pixels.tobytes())  # the PGM format
+        self.answer.delete("all")
+        self.answer.create_text(76, 16, text="The network sees", fill="gray80")
+        self.answer.create_image(20, 32, image=self.seen, anchor="nw")
+        if prediction is not None:
+            self.answer.create_text(76, 212, text=str(prediction), fill=orange, font=("", 72))
         for digit, output in enumerate(outputs.tolist()):
-            y = 28 * digit
-            colour = "orange" if 0 < output == outputs.max() else "grey"
-            self.bars.create_text(15, y + 14, text=str(digit))
-            self.bars.create_rectangle(30, y + 4, 30 + 240 * output, y + 24, fill=colour, width=0)
+            y = 28 * digit + 14
+            color = orange if digit == prediction else "gray60"
+            self.answer.create_text(170, y, text=str(digit), fill="gray80")
+            self.answer.create_rectangle(
+                185, y - 10, 185 + 160 * output, y + 10, fill=color, width=0
+            )
+            if prediction is not None:
+                self.answer.create_text(390, y, text=f"{output:.2f}", anchor="e", fill="gray80")
 
     def stay_awake(self) -> None:
         """Wake Python ten times a second: while tkinter waits, it does not notice Ctrl-C."""
-        self.timer: str = self.window.after(100, self.stay_awake)
+        self.timer = self.window.after(100, self.stay_awake)
 
     def raise_again(self, _kind: object, error: BaseException, _traceback: object) -> None:
         """End `mainloop` with what was raised in a callback; tkinter would print it and go on."""

@@ -12,8 +12,8 @@ from terminal import Terminal
 
 PROJECT = Path(__file__).resolve().parent.parent
 PICTURE = PROJECT / ".github" / "session.svg"
-TITLE = "A terminal: the network reads one digit right and another one wrong"
-PROMPT = "'q' to quit: "
+TITLE = "A terminal: the network classifies one digit correctly and a different one incorrectly"
+PROMPT = "q to quit: "
 QUESTIONS = ("0", "w")  # a training digit, a mistake
 
 LINES, COLUMNS = 100, 60  # more lines than the session takes: the picture ends at the last prompt
@@ -68,29 +68,29 @@ def draw_row(screen: pyte.Screen, first: int, y: int) -> Iterator[str]:
     columns = range(screen.columns)
     upper = [inks[x] if cells[x].data in "▀█" else papers[x] for x in columns]
     lower = [inks[x] if cells[x].data == "█" else papers[x] for x in columns]
-    for half, colours in enumerate((upper, lower)):
-        for x, length, colour in runs(colours):
-            if colour != PAPER:
-                yield rectangle(x, 2 * y + half, length, 1, colour)
-    for x, length, colour in runs(inks):
+    for half, colors in enumerate((upper, lower)):
+        for x, length, color in runs(colors):
+            if color != PAPER:
+                yield rectangle(x, 2 * y + half, length, 1, color)
+    for x, length, color in runs(inks):
         if piece := text[x : x + length].rstrip():
             # However wide the letters of the font are, they keep to their columns.
             width = f'textLength="{len(piece) * SIDE}" lengthAdjust="spacingAndGlyphs"'
             place = f'x="{x * SIDE}" y="{(2 * y + 1.5) * SIDE:g}" {width} xml:space="preserve"'
-            yield f'<text {place} fill="{colour}">{escape(piece)}</text>'
+            yield f'<text {place} fill="{color}">{escape(piece)}</text>'
 
 
-def runs(colours: list[str]) -> Iterator[tuple[int, int, str]]:
-    """Return the start, the length and the colour of each run of equal colours."""
-    for colour, equal in itertools.groupby(range(len(colours)), colours.__getitem__):
+def runs(colors: list[str]) -> Iterator[tuple[int, int, str]]:
+    """Return the start, the length and the color of each run of equal colors."""
+    for color, equal in itertools.groupby(range(len(colors)), colors.__getitem__):
         columns = list(equal)
-        yield columns[0], len(columns), colour
+        yield columns[0], len(columns), color
 
 
-def rectangle(x: int, y: int, width: int, height: int, colour: str) -> str:
+def rectangle(x: int, y: int, width: int, height: int, color: str) -> str:
     """Return a rectangle, measured in pixels of a digit."""
     place = f'x="{x * SIDE}" y="{y * SIDE}" width="{width * SIDE}" height="{height * SIDE}"'
-    return f'<rect {place} fill="{colour}"/>'
+    return f'<rect {place} fill="{color}"/>'
 
 
 if __name__ == "__main__":
