@@ -220,11 +220,8 @@ def backpropagation(
     # sums delta_output * w over the ten outputs. The sum is computed before the weights are updated
     # because it needs the weights that produced the outputs.
     delta_output = output_layer_output - label
-    delta_hidden = (
-        (delta_output @ weights_hidden_to_output.T)
-        * hidden_layer_output
-        * (1 - hidden_layer_output)
-    )
+    slope_hidden = hidden_layer_output * (1 - hidden_layer_output)
+    delta_hidden = (delta_output @ weights_hidden_to_output.T) * slope_hidden
 
     # `img.T @ delta` sums delta * x over the images: (784, N) @ (N, H) gives (784, H). Scaling the
     # deltas is cheaper than scaling this larger product. `-=` changes the caller's arrays, whereas
