@@ -40,7 +40,7 @@ if __name__ == "__main__":
 import numpy as np
 from numpy.typing import NDArray
 
-from import_data import DataError, as_mnist, get_data, is_terminal
+from import_data import SAMPLE_FOLDER, DataError, DownloadError, as_mnist, get_data, is_terminal
 
 # With more hidden nodes a network reads a little better, but takes longer to train. LeCun, Bottou,
 # Bengio and Haffner had 300 as well (Gradient-based learning applied to document recognition,
@@ -655,11 +655,18 @@ def ask(train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: N
             show(images[index], network, labels[index])
 
 
+def load_mnist() -> tuple[ImageSet, ImageSet]:
+    """Return the training set and the test set, both of the sample if a download fails."""
+    try:
+        return get_data("train"), get_data("test")
+    except DownloadError:  # The reasons are on the screen.
+        return get_data("train", folder=SAMPLE_FOLDER), get_data("test", folder=SAMPLE_FOLDER)
+
+
 def run() -> None:
     """Train a network, test it, and let people try it out."""
     settings = parse_arguments()
-    images, labels = get_data("train")
-    test_images, test_labels = get_data("test")
+    (images, labels), (test_images, test_labels) = load_mnist()
     print(f"Training 784-{settings.hidden_nodes}-10 on {len(images):,} images:")
     print("Epoch   Images   Error  Accuracy", flush=True)
     started = time.perf_counter()
