@@ -146,6 +146,7 @@ MIRRORS = (
 # that has come. So, without a network, all mirrors are given up within 12 seconds.
 PATIENCE_SECONDS = 12
 SLOWEST_BYTES_PER_SECOND = 20_000
+TIMEOUT = (2, 10)  # seconds to connect to one of a server's addresses, and to wait for more
 
 
 def download(folder: Path, split: str) -> None:
@@ -199,8 +200,7 @@ def fetch(mirror: str, name: str, patience: float) -> bytes:
     def receive() -> None:
         try:
             url = f"{mirror.rstrip('/')}/{name}.gz"
-            # Two seconds to connect to an address, ten until more comes.
-            with requests.get(url, stream=True, timeout=(2, 10)) as response:
+            with requests.get(url, stream=True, timeout=TIMEOUT) as response:
                 response.raise_for_status()
                 for piece in response.iter_content(4096):
                     body.extend(piece)
@@ -218,7 +218,7 @@ def fetch(mirror: str, name: str, patience: float) -> bytes:
             thread.join(0.1)
             seconds = time.monotonic() - started
             if seconds > patience + len(body) / SLOWEST_BYTES_PER_SECOND:
-                raise DownloadError(f"sent only {len(body):,} bytes in {seconds:.0f} seconds")
+                raise DownloadError(f"too slow, {len(body):,} bytes in {seconds:.0f} seconds")
     finally:
         given_up.set()  # after Ctrl-C, too
         print_progress("", live=True)

@@ -277,7 +277,8 @@ def cell(column: str, runs: list[Figures], first_row: list[Figures]) -> str:
 
 def print_tables(tables: list[str]) -> None:
     """Print tables in Markdown."""
-    if missing_files(Path(os.environ.get("MNIST_DIR") or ROOT / "data")):
+    folder = Path(os.environ.get("MNIST_DIR") or ROOT / "data")
+    if missing_files(folder, "train") or missing_files(folder, "test"):
         sys.exit("The full MNIST is missing: run neural_network.py first, or set MNIST_DIR")
     print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}, NumPy {np.__version__}")
     for table in map(globals().__getitem__, tables):
