@@ -161,13 +161,13 @@ def download(folder: Path, split: str) -> None:
         if find_file(folder, name).is_file():
             read_file(folder, name)  # a wrong file is an error with and without a network
 
-    print_progress(f"Downloading {names} to {folder}")
     mirrors = [own_mirror, *MIRRORS] if own_mirror else MIRRORS
     failures = []
     folder.mkdir(parents=True, exist_ok=True)
     # A file is renamed when it is complete, so nobody ever sees a part of it. The temporary folder
     # comes first: where it cannot be made, no download is of use.
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        print_progress(f"Downloading {names} to {folder}")
         for mirror in mirrors:
             try:
                 for name in missing_files(folder, split):
@@ -221,12 +221,12 @@ def fetch(mirror: str, name: str, patience: float) -> bytes:
                 raise DownloadError(f"too slow, {len(body):,} bytes in {seconds:.0f} seconds")
     finally:
         given_up.set()  # after Ctrl-C, too
-        print_progress("", live=True)
     if errors:
         raise DownloadError(reason(errors[0])) from errors[0]
     content = uncompressed(bytes(body))
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise DownloadError(f"sent {len(body):,} bytes that are not this file")
+    print_progress("", live=True)
     return content
 
 

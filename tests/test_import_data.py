@@ -43,6 +43,7 @@ from numpy.typing import NDArray
 
 import import_data
 from import_data import SAMPLE_FOLDER, DataError, DownloadError, as_mnist, get_data, parse_idx
+from neural_network import load_mnist
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = import_data.SHA256
 
@@ -297,7 +298,7 @@ class TestDownload:
         assert re.fullmatch(rf"{slow.host}: too slow, [\d,]+ bytes in [12] seconds", line)
         for thread in threading.enumerate():
             if "receive" in thread.name:
-                thread.join(5)  # the server would go on for longer
+                thread.join(5)  # the server goes on until the test is over
                 assert not thread.is_alive()
 
     def test_a_download_that_goes_on_may_take_longer(
@@ -342,6 +343,13 @@ class TestDownload:
         assert f"Put the files into {mnist.folder}, set MNIST_MIRROR" in way_out
         assert len(eval(way_out[way_out.index("get_data(") :])[0]) == 1_000  # the sample
         assert read_files(mnist.folder) == {}
+
+    @pytest.mark.parametrize("split", ["train", "test"])
+    def test_the_program_takes_both_splits_from_the_sample_if_one_cannot_be_downloaded(
+        self, mnist: Mnist, split: str
+    ) -> None:
+        write_files(mnist.folder, {name: mnist.files[name] for name in import_data.SPLITS[split]})
+        assert [len(images) for images, _ in load_mnist()] == [6_000, 1_000]
 
     def test_a_certificate_has_to_be_verified(
         self, mnist: Mnist, monkeypatch: MonkeyPatch, tmp_path: Path
