@@ -14,7 +14,6 @@ import time
 import zlib
 from pathlib import Path
 from typing import TextIO
-from urllib.parse import urlsplit
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -142,18 +141,19 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
-# The time limit of a download: its mirror's share of the first, and a second for each of the second
-# that has come. So, without a network, all mirrors are given up within 12 seconds.
+# A mirror is given up when a file takes longer than the mirror's share of PATIENCE_SECONDS and one
+# more second for each SLOWEST_BYTES_PER_SECOND that have come. If no mirror answers, all of them
+# together take 12 seconds, so the program's prompt is there within 15.
 PATIENCE_SECONDS = 12
 SLOWEST_BYTES_PER_SECOND = 20_000
-TIMEOUT = (2, 10)  # seconds to connect to one of a server's addresses, and to wait for more
+TIMEOUT = (2, 10)  # seconds to connect to one address of a server, and to wait for more data
 
 
 def download(folder: Path, split: str) -> None:
     """Download the files of a split that a folder lacks; raise a `DownloadError` if that fails."""
     names = " and ".join(missing_files(folder, split))
     if folder == SAMPLE_FOLDER:
-        raise DataError(f"The bundled sample is missing: copy {names} to {folder}")
+        raise DataError(f"The bundled sample lacks {names}: restore {folder} from the repository")
     own_mirror = os.environ.get("MNIST_MIRROR", "").strip()
     if own_mirror and not own_mirror.lower().startswith(("http://", "https://")):
         raise DataError(f"MNIST_MIRROR must begin with http:// or https://, but is {own_mirror!r}")
@@ -164,8 +164,8 @@ def download(folder: Path, split: str) -> None:
     mirrors = [own_mirror, *MIRRORS] if own_mirror else MIRRORS
     failures = []
     folder.mkdir(parents=True, exist_ok=True)
-    # A file is renamed when it is complete, so nobody ever sees a part of it. The temporary folder
-    # comes first: where it cannot be made, no download is of use.
+    # A file is moved to its place when it is complete, so no program ever reads a part of it. The
+    # temporary folder is made before the download, which is useless if nothing can be written.
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         print_progress(f"Downloading {names} to {folder}")
         for mirror in mirrors:
@@ -176,7 +176,7 @@ def download(folder: Path, split: str) -> None:
                     Path(temporary, name).replace(folder / name)
                 return
             except DownloadError as error:
-                failures.append(f"{urlsplit(mirror).netloc}: {error}")
+                failures.append(f"{mirror.split('/')[2]}: {error}")
                 print_progress(failures[-1])
     raise DownloadError(
         "\n    ".join([f"{names} could not be downloaded:", *failures])
@@ -189,7 +189,7 @@ def fetch(mirror: str, name: str, patience: float) -> bytes:
     """Return the uncompressed content of a file from a mirror, or raise a `DownloadError`.
 
     The request runs in a thread that can be left behind, because nothing interrupts the look-up of
-    a name, and `requests` has no time limit for all addresses of a server together.
+    a name, and `requests` has no time limit for all the addresses of a server together.
     """
     import requests  # here, because it takes 0.1 s and most starts download nothing
 
@@ -222,11 +222,11 @@ def fetch(mirror: str, name: str, patience: float) -> bytes:
     finally:
         given_up.set()  # after Ctrl-C, too
     if errors:
-        raise DownloadError(reason(errors[0])) from errors[0]
+        raise DownloadError(reason(errors[0]))
     content = uncompressed(bytes(body))
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise DownloadError(f"sent {len(body):,} bytes that are not this file")
-    print_progress("", live=True)
+        raise DownloadError(f"sent a different file of {len(body):,} bytes")
+    print_progress("", live=True)  # erases the last live line
     return content
 
 

@@ -581,10 +581,9 @@ def test_the_sample_is_named_if_it_is_missing_too(tmp_path: Path) -> None:
     program = (sys.executable, str(tmp_path / "neural_network.py"))
     outcome = run("q\n", command=program, MNIST_DIR="")
     assert (outcome.status, outcome.output) == (1, "")
-    assert re.fullmatch(
-        "The bundled sample is missing: copy train-images-idx3-ubyte and train-labels-idx1-ubyte "
-        f"to {tmp_path}/tests/mnist_sample",
-        outcome.errors.splitlines()[-1],
+    assert outcome.errors.splitlines()[-1] == (
+        "The bundled sample lacks train-images-idx3-ubyte and train-labels-idx1-ubyte: "
+        f"restore {tmp_path}/tests/mnist_sample from the repository"
     )
 
 
