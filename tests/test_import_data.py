@@ -326,9 +326,9 @@ class TestDownload:
         self, mnist: Mnist
     ) -> None:
         mnist.add_mirror(send)
-        hang = "requests.get = lambda *_, **__: time.sleep(1000)"
+        hang = "requests.get = lambda *_, **__: time.sleep(30)"
         with start_process(f"import_data.PATIENCE_SECONDS = 0.2\n{hang}") as process:
-            assert "too slow" in process.communicate()[1]
+            assert "too slow" in process.communicate(timeout=20)[1]
 
     def test_if_no_mirror_delivers_the_error_says_why_and_what_to_do(
         self, mnist: Mnist, capsys: Capture
