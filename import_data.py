@@ -194,7 +194,7 @@ def fetch(mirror: str, name: str, patience: float) -> bytes:
     import requests  # here, because it takes 0.1 s and most starts download nothing
 
     body = bytearray()
-    errors: list[Exception] = []
+    errors: list[OSError] = []
     given_up = threading.Event()
 
     def receive() -> None:
@@ -206,7 +206,7 @@ def fetch(mirror: str, name: str, patience: float) -> bytes:
                     body.extend(piece)
                     if given_up.is_set() or len(body) > LARGEST_FILE:
                         break
-        except Exception as error:  # whatever it is, this mirror has failed
+        except OSError as error:  # which all exceptions of requests are
             errors.append(error)
 
     thread = threading.Thread(target=receive, daemon=True)
