@@ -14,7 +14,8 @@ from neural_network import Array, Network, train
 
 DATA = Path(__file__).resolve().parent.with_name("data")
 FULL_MNIST = Path(os.environ.pop("MNIST_DIR", "") or DATA).expanduser().resolve()
-os.environ.pop("MNIST_MIRROR", None)
+for variable in ("MNIST_MIRROR", "COLUMNS", "LINES"):
+    os.environ.pop(variable, None)
 # Proxies that refuse: not even the name of a public mirror is looked up. The lower-case names of a
 # user's own proxies would win.
 for variable in list(os.environ):
