@@ -1,14 +1,12 @@
-"""MNIST, 70,000 images of handwritten digits: fetched once, kept in a folder, checked and read.
+"""MNIST, 70,000 images of handwritten digits: download its four files once, verify and read them.
 
-Nothing is downloaded unless `get_data` finds that one of the four files is missing in the folder.
-Importing this module neither downloads nor prints anything. A file from the folder or from a mirror
-is used only if it has the SHA-256 below, so that no mirror has to be trusted.
+Importing this module neither downloads nor prints anything.
 """
 
 import contextlib
 import hashlib
-import math
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -20,64 +18,49 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-# Tried in turn. The original site (yann.lecun.com) is not among them: it refuses downloads.
-MIRRORS = (
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
-    "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    "https://raw.githubusercontent.com/fgnt/mnist/master/",
-)
-# The time in which a file must begin to come, shared among the mirrors: if none of them answers,
-# the sample is used within 15 seconds.
-PATIENCE_SECONDS = 12
-SLOWEST_BYTES_PER_SECOND = 20_000  # on average; a mirror that sends less is given up
-LARGEST_FILE = 50_000_000  # bytes: the images of the training set have 47 million, uncompressed
-CONNECT_SECONDS = 2  # to one of the addresses of a mirror; after that the next address is tried
-READ_SECONDS = 10  # the longest wait for more bytes
-RETRY_AFTER_SECONDS = 60  # a download that has failed is not tried again sooner
-
 SPLITS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-# Of the uncompressed files, in the order in which they are downloaded: if something is wrong with
-# the mirror or the folder, a small file shows it soon.
+# Of the uncompressed files. No mirror has to be trusted, because nothing else is ever used.
 SHA256 = {
-    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-# The first tenth of MNIST comes with the program, for those who are offline.
-SAMPLE_FOLDER = Path(__file__).resolve().parent / "tests" / "mnist_sample"
+LARGEST_FILE = 50_000_000  # bytes; the training images have 47 million, uncompressed
 
-# When the last download failed (`time.monotonic`), for each folder and list of mirrors.
-failed_downloads: dict[tuple[Path, tuple[str, ...]], float] = {}
+# The first tenth of each split comes with the program. Git guards it, so it needs no hashes.
+SAMPLE_FOLDER = Path(__file__).resolve().parent / "tests" / "mnist_sample"
 
 
 class DataError(Exception):
-    """MNIST cannot be used as it is; the message says why, and what to do about it."""
+    """MNIST cannot be used as it is; the message says why and what to do."""
 
 
-class DownloadError(Exception):
-    """A mirror has not delivered a file; the message says why."""
+class DownloadError(DataError):
+    """A download failed; the message says why."""
 
 
-def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the images and the labels of one split of MNIST.
+def get_data(
+    split: str = "train", *, folder: str | os.PathLike[str] | None = None
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the images and labels of one split of MNIST.
 
-    If the folder has all four files, they are used. If not, what is missing is downloaded to it. If
-    no mirror delivers that, the bundled sample is used instead.
-
-    The folder is the one that the environment variable MNIST_DIR names, or else `data` beside this
-    module. Its files may be compressed (`.gz`) or not. MNIST_MIRROR can hold the URL of a folder
-    that has the four `.gz` files; it is tried before the public mirrors. For a minute after a
-    download has failed it is not tried again, so that the other split, when it is asked for next,
-    comes from the sample as well. Progress is reported on stderr.
+    The two files of the split are read from a folder. They may be compressed (`.gz`) or not, and
+    their names may have a dot instead of the second hyphen (`train-images.idx3-ubyte`). Missing
+    files are downloaded to the folder, and progress is reported on stderr. The environment variable
+    MNIST_MIRROR can be set to the URL of a folder that has the four files as `.gz`, with hyphens in
+    their names; it is tried before the public mirrors.
 
     Parameters
     ----------
     split : {"train", "test"}
-        60,000 images to learn from (6,000 in the sample), or 10,000 to be tested on (1,000).
+        The 60,000 training images or the 10,000 test images.
+    folder : path, optional
+        By default the folder set by the environment variable MNIST_DIR, or else `data` beside this
+        module. `SAMPLE_FOLDER` has the first 6,000 training images and the first 1,000 test images.
 
     Returns
     -------
@@ -90,24 +73,192 @@ def get_data(split: str = "train") -> tuple[NDArray[np.float32], NDArray[np.floa
     ------
     ValueError
         If `split` is neither "train" nor "test".
+    DownloadError
+        If a file is missing and no mirror delivers it.
     DataError
-        If the folder cannot be read or written, or has a file that is not MNIST's, or if something
-        has to be downloaded and MNIST_MIRROR does not begin with http:// or https://.
+        If the folder cannot be used or has a file that is not MNIST's, or if a file is missing and
+        MNIST_MIRROR is not a URL. `DownloadError` is a subclass.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be 'train' or 'test', not {split!r}")
-    folder = Path(os.environ.get("MNIST_DIR") or Path(__file__).with_name("data"))
+    folder = Path(folder or os.environ.get("MNIST_DIR") or Path(__file__).with_name("data"))
     try:
         folder = folder.expanduser().resolve()
-        if missing_files(folder) and not download_missing(folder, split):
-            folder = SAMPLE_FOLDER
+        if missing_files(folder, split):
+            download(folder, split)
         images, labels = (parse_idx(read_file(folder, name)) for name in SPLITS[split])
-    except (OSError, RuntimeError) as error:  # RuntimeError: ~name, and there is no such user
+    except (OSError, RuntimeError) as error:  # RuntimeError: ~user, if there is no such user
         raise DataError(
-            f"The folder {folder} cannot be used ({error}): set MNIST_DIR to another one"
+            f"The folder {folder} cannot be used ({error}): set MNIST_DIR to a different folder"
         ) from error
     pixels = np.divide(images.reshape(-1, 784), 255, dtype=np.float32)
     return pixels, np.eye(10, dtype=np.float32)[labels]
+
+
+def find_file(folder: Path, name: str) -> Path:
+    """Return the path of a file in whichever spelling the folder has, or else of `name` itself."""
+    dotted = name.replace("-idx", ".idx")
+    paths = [folder / spelling for spelling in (name, dotted, f"{name}.gz", f"{dotted}.gz")]
+    return next(filter(Path.is_file, paths), paths[0])
+
+
+def missing_files(folder: Path, split: str) -> list[str]:
+    """Return the names of the files of a split that a folder lacks."""
+    return [name for name in SPLITS[split] if not find_file(folder, name).is_file()]
+
+
+def read_file(folder: Path, name: str) -> bytes:
+    """Return the uncompressed content of a file, or raise a `DataError` if it is not MNIST's."""
+    path = find_file(folder, name)
+    content = uncompressed(path.read_bytes())
+    if folder != SAMPLE_FOLDER and hashlib.sha256(content).hexdigest() != SHA256[name]:
+        raise DataError(f"{path} is not MNIST's: remove it, or set MNIST_DIR to a different folder")
+    return content
+
+
+def uncompressed(content: bytes) -> bytes:
+    """Return what a gzip file holds, at most `LARGEST_FILE` bytes, or else the content itself."""
+    with contextlib.suppress(zlib.error):
+        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(content, LARGEST_FILE)
+    return content
+
+
+def parse_idx(content: bytes) -> NDArray[np.uint8]:
+    """Return the array of bytes that an IDX file holds.
+
+    Its fourth byte is the number of dimensions. The size of each follows as a big-endian 32-bit
+    integer, and then the items (LeCun, Cortes and Burges, The MNIST database of handwritten digits,
+    section "File formats").
+    """
+    start = 4 + 4 * content[3]
+    shape = np.frombuffer(content[4:start], ">u4")
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
+
+
+# Tried in turn. The original site, yann.lecun.com, is not one of them: it refuses downloads.
+MIRRORS = (
+    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    "https://storage.googleapis.com/cvdf-datasets/mnist/",
+    "https://raw.githubusercontent.com/fgnt/mnist/master/",
+)
+# A mirror is given up when a file takes longer than the mirror's share of PATIENCE_SECONDS and one
+# more second for each SLOWEST_BYTES_PER_SECOND that have come. If no mirror answers, all of them
+# together take 12 seconds, so the program's prompt is there within 15.
+PATIENCE_SECONDS = 12
+SLOWEST_BYTES_PER_SECOND = 20_000
+TIMEOUT = (2, 10)  # seconds to connect to one address of a server, and to wait for more data
+
+
+def download(folder: Path, split: str) -> None:
+    """Download the files of a split that a folder lacks; raise a `DownloadError` if that fails."""
+    names = " and ".join(missing_files(folder, split))
+    if folder == SAMPLE_FOLDER:
+        raise DataError(f"The bundled sample lacks {names}: restore {folder} from the repository")
+    own_mirror = os.environ.get("MNIST_MIRROR", "").strip()
+    if own_mirror and not own_mirror.lower().startswith(("http://", "https://")):
+        raise DataError(f"MNIST_MIRROR must begin with http:// or https://, but is {own_mirror!r}")
+    for name in SHA256:
+        if find_file(folder, name).is_file():
+            read_file(folder, name)  # a wrong file is an error with and without a network
+
+    mirrors = [own_mirror, *MIRRORS] if own_mirror else MIRRORS
+    failures = []
+    folder.mkdir(parents=True, exist_ok=True)
+    # A file is moved to its place when it is complete, so no program ever reads a part of it. The
+    # temporary folder is made before the download, which is useless if nothing can be written.
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        print_progress(f"Downloading {names} to {folder}")
+        for mirror in mirrors:
+            try:
+                for name in missing_files(folder, split):
+                    content = fetch(mirror, name, PATIENCE_SECONDS / len(mirrors))
+                    Path(temporary, name).write_bytes(content)
+                    Path(temporary, name).replace(folder / name)
+                return
+            except DownloadError as error:
+                failures.append(f"{mirror.split('/')[2]}: {error}")
+                print_progress(failures[-1])
+    raise DownloadError(
+        "\n    ".join([f"{names} could not be downloaded:", *failures])
+        + f"\nPut the files into {folder}, set MNIST_MIRROR to the URL of a different mirror, "
+        f"or use the bundled sample: get_data({split!r}, folder={str(SAMPLE_FOLDER)!r})"
+    )
+
+
+def fetch(mirror: str, name: str, patience: float) -> bytes:
+    """Return the uncompressed content of a file from a mirror, or raise a `DownloadError`.
+
+    The request runs in a thread that can be left behind, because nothing interrupts the look-up of
+    a name, and `requests` has no time limit for all the addresses of a server together.
+    """
+    import requests  # here, because it takes 0.1 s and most starts download nothing
+
+    body = bytearray()
+    errors: list[OSError] = []
+    given_up = threading.Event()
+
+    def receive() -> None:
+        try:
+            url = f"{mirror.rstrip('/')}/{name}.gz"
+            with requests.get(url, stream=True, timeout=TIMEOUT) as response:
+                response.raise_for_status()
+                for piece in response.iter_content(4096):
+                    body.extend(piece)
+                    if given_up.is_set() or len(body) > LARGEST_FILE:
+                        break
+        except OSError as error:  # which all exceptions of requests are
+            errors.append(error)
+
+    thread = threading.Thread(target=receive, daemon=True)
+    thread.start()
+    started = time.monotonic()
+    try:
+        while thread.is_alive():
+            print_progress(f"{len(body) / 1000:,.0f} kB of {name}.gz from {mirror}", live=True)
+            thread.join(0.1)
+            seconds = time.monotonic() - started
+            if seconds > patience + len(body) / SLOWEST_BYTES_PER_SECOND:
+                raise DownloadError(f"too slow, {len(body):,} bytes in {seconds:.0f} seconds")
+    finally:
+        given_up.set()  # after Ctrl-C, too
+    if errors:
+        raise DownloadError(reason(errors[0]))
+    content = uncompressed(bytes(body))
+    if hashlib.sha256(content).hexdigest() != SHA256[name]:
+        raise DownloadError(f"sent a different file of {len(body):,} bytes")
+    print_progress("", live=True)  # erases the last live line
+    return content
+
+
+def reason(error: BaseException) -> str:
+    """Return in a few printable words why a request failed: the error that the others wrap."""
+    while error.__context__:
+        error = error.__context__
+    words = str(error).partition(" for url: ")[0] or type(error).__name__
+    return "".join(filter(str.isprintable, words))[:100]
+
+
+def print_progress(line: str, *, live: bool = False) -> None:
+    """Print a line on stderr. In a terminal, a live line is replaced by the next one.
+
+    It is cut to the width of the terminal, because a line that wraps cannot be replaced.
+    """
+    if is_terminal(sys.stderr):
+        width = shutil.get_terminal_size().columns - 1
+        print("\r" + " " * width, end="\r", file=sys.stderr)
+        print(line[:width] if live else line, end="" if live else "\n", file=sys.stderr, flush=True)
+    elif not live:
+        print(line, file=sys.stderr, flush=True)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal in which a line can be replaced.
+
+    The shell of IDLE says that its streams are terminals, but they are none: they are not the
+    process's own.
+    """
+    own = stream is sys.__stdout__ or stream is sys.__stderr__
+    return own and stream.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
@@ -163,209 +314,3 @@ def coverage(count: int, length: int) -> NDArray[np.float64]:
     overlap = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
     weights: NDArray[np.float64] = np.maximum(overlap, 0) * (count / length)
     return weights
-
-
-def missing_files(folder: Path) -> list[str]:
-    """Return the names of the files of MNIST that a folder lacks, compressed and uncompressed."""
-    present = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    return [name for name in SHA256 if name not in present and f"{name}.gz" not in present]
-
-
-def read_file(folder: Path, name: str) -> bytes:
-    """Return the uncompressed content of a file, or raise `DataError` if it is not MNIST's.
-
-    The sample is not checked, as it is a part of this repository.
-    """
-    path = folder / name
-    if not path.exists():
-        path = folder / f"{name}.gz"
-    content = uncompressed(path.read_bytes())
-    if folder != SAMPLE_FOLDER and hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise DataError(f"{path} is not MNIST's: remove it, or set MNIST_DIR to another folder")
-    return content
-
-
-def download_missing(folder: Path, split: str) -> bool:
-    """Download what a folder lacks, and return whether it has all of MNIST now; say so if not."""
-    own_mirror = os.environ.get("MNIST_MIRROR")
-    if own_mirror and not own_mirror.startswith(("http://", "https://")):
-        raise DataError(f"MNIST_MIRROR must begin with http:// or https://, not be {own_mirror!r}")
-    mirrors = (own_mirror, *MIRRORS) if own_mirror else MIRRORS
-    failed = failed_downloads.get((folder, mirrors))
-    if failed is not None and time.monotonic() - failed < RETRY_AFTER_SECONDS:
-        print_progress(
-            f"The {split} set is from the bundled sample, too: no new try within a minute."
-        )
-        return False
-
-    missing = missing_files(folder)
-    for name in SHA256:
-        if name not in missing:
-            read_file(folder, name)  # a wrong file is an error now, and not after a download
-    what = "MNIST (12 MB)" if len(missing) == 4 else f"{len(missing)} of the 4 files of MNIST"
-    print_progress(f"Downloading {what} to {folder}")
-    for mirror in mirrors:
-        print_progress(f"Trying {mirror}", live=True)
-        try:
-            for name in missing_files(folder):
-                body = download(f"{mirror.rstrip('/')}/{name}.gz", PATIENCE_SECONDS / len(mirrors))
-                content = uncompressed(body)
-                if hashlib.sha256(content).hexdigest() != SHA256[name]:
-                    raise DownloadError(f"it sent {len(body):,} bytes that are not {name}.gz")
-                store_file(folder, name, content)
-        except DownloadError as error:
-            print_progress(f"{mirror}: {error}")
-        else:
-            return True
-    failed_downloads[folder, mirrors] = time.monotonic()
-    print_progress("So this is the bundled sample, a tenth of MNIST. For all of it, go online and")
-    print_progress("start again. (See README.md, The data, for other ways to get it.)")
-    return False
-
-
-def download(url: str, patience: float) -> bytes:
-    """Return what is at a URL; raise a `DownloadError` if that fails or takes too long.
-
-    Two limits hold, whatever the server does. At most `LARGEST_FILE` bytes are taken. And once
-    `patience` seconds have passed, the average must not be below `SLOWEST_BYTES_PER_SECOND`.
-    """
-    name = url.rpartition("/")[2]
-    transfer = Transfer(url)
-    started = time.monotonic()
-    try:
-        transfer.start()
-        while transfer.is_alive():
-            size, seconds = len(transfer.body), time.monotonic() - started
-            if seconds > patience and size < seconds * SLOWEST_BYTES_PER_SECOND:
-                too_slow = f"too slow: {size / 1000:,.0f} kB in {seconds:.0f} seconds"
-                raise DownloadError(too_slow if size else "no answer")
-            if size:
-                of_total = f" of {transfer.length / 1000:,.0f}" if transfer.length else ""
-                print_progress(f"{name}: {size / 1000:,.0f}{of_total} kB", live=True)
-            transfer.join(0.1)
-    finally:
-        transfer.wanted = False  # also after Ctrl-C, which in a notebook ends only the call
-    if transfer.error:
-        raise DownloadError(root_cause(transfer.error))
-    print_progress(f"{name}: {len(transfer.body) / 1000:,.0f} kB")
-    return bytes(transfer.body)
-
-
-class Transfer(threading.Thread):
-    """A download in a thread of its own, which can be left behind.
-
-    That is needed because nothing can interrupt the look-up of a name. Once a server has answered,
-    a thread that is no longer wanted ends within seconds: it looks whether it is wanted after each
-    piece, and no wait is unlimited. (A hostile server can keep it busy, but nobody waits for it.)
-    """
-
-    def __init__(self, url: str) -> None:
-        import requests  # here, because it takes 0.1 s, and most runs download nothing
-
-        super().__init__(daemon=True)  # a program can end while it is still running
-        self.get = requests.get
-        self.url = url
-        self.body = bytearray()  # what has come so far
-        self.length = 0  # of the whole body, if the server has told it
-        self.error: Exception | None = None
-        self.wanted = True
-
-    def run(self) -> None:
-        """Fetch the body, piece by piece."""
-        try:
-            with self.get(
-                self.url,
-                stream=True,
-                timeout=(CONNECT_SECONDS, READ_SECONDS),
-                headers={"Accept-Encoding": "identity"},  # the file is compressed already
-                # requests would read the body of a redirect, however long it is.
-                hooks={"response": lambda r, **_: r.close() if r.is_redirect else None},
-            ) as response:
-                if response.status_code != 200:
-                    name = self.url.rpartition("/")[2]
-                    raise DownloadError(f"HTTP status {response.status_code} for {name}")
-                self.length = min(int(response.headers.get("Content-Length", 0)), LARGEST_FILE)
-                # Not `iter_content`: with older versions of urllib3 it has no limit on the length
-                # of the line that tells the size of a chunk.
-                while self.wanted and (piece := response.raw.read(10_000)):
-                    self.body += piece
-                    if len(self.body) > LARGEST_FILE:
-                        raise DownloadError("it sends more than any file of MNIST has")
-        except Exception as error:  # whatever it is, this mirror has failed
-            self.error = error
-
-
-def root_cause(error: BaseException) -> str:
-    """Return what the libraries have wrapped, which may quote the server, as harmless text."""
-    while error.__context__:
-        error = error.__context__
-    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return "".join(filter(str.isprintable, words))[:100]
-
-
-def store_file(folder: Path, name: str, content: bytes) -> None:
-    """Put a file into a folder so that it appears there complete, whatever happens meanwhile."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        path = Path(temporary) / name
-        path.write_bytes(content)
-        path.replace(folder / name)
-
-
-def uncompressed(content: bytes) -> bytes:
-    """Return the first member of a gzip file (RFC 1952), or the content itself if it is none.
-
-    At most `LARGEST_FILE` bytes are returned, so that a small file cannot fill the memory.
-    """
-    with contextlib.suppress(zlib.error):
-        return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(content, LARGEST_FILE)
-    return content
-
-
-def parse_idx(content: bytes) -> NDArray[np.uint8]:
-    """Return the array of unsigned bytes that an IDX file holds.
-
-    Such a file begins with two zero bytes, a type code, the number of dimensions, and the size of
-    each as a big-endian 32-bit number; the items follow (LeCun, Cortes and Burges, The MNIST
-    database of handwritten digits, section "File formats").
-
-    Raises
-    ------
-    ValueError
-        If `content` is not a complete, uncompressed IDX file of unsigned bytes.
-    """
-    if content[:3] != b"\0\0\x08" or len(content) < 4:
-        raise ValueError("an IDX file of unsigned bytes must begin with the bytes 0, 0, 8")
-    start = 4 + 4 * content[3]  # of the items
-    shape = [int.from_bytes(content[i : i + 4], "big") for i in range(4, start, 4)]
-    if len(content) != start + math.prod(shape):
-        raise ValueError(f"the header says {start + math.prod(shape)} bytes, not {len(content)}")
-    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
-
-
-def print_progress(line: str, *, live: bool = False) -> None:
-    """Write a line on stderr; the next one takes the place of a live one.
-
-    Only a terminal has live lines. They are shorter than it is wide, as a line that is continued in
-    the next row could not be replaced.
-    """
-    if is_terminal(sys.stderr):
-        try:
-            width = os.get_terminal_size(2).columns or 80
-        except OSError:
-            width = 80
-        blank = " " * (width - 1)
-        text = line[: width - 1] if live else line
-        print(f"\r{blank}\r{text}", end="" if live else "\n", file=sys.stderr, flush=True)
-    elif not live:
-        print(line, file=sys.stderr, flush=True)
-
-
-def is_terminal(stream: TextIO) -> bool:
-    """Return whether a stream is a terminal in which a line can be replaced.
-
-    The shell of IDLE says that its streams are terminals, but they are none: they are not the
-    process's own.
-    """
-    own = stream is sys.__stdout__ or stream is sys.__stderr__
-    return own and stream.isatty() and os.environ.get("TERM") != "dumb"

@@ -31,7 +31,7 @@ if __name__ == "__main__":
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from import_data import DataError, as_mnist, get_data, is_terminal
+from import_data import SAMPLE_FOLDER, DataError, DownloadError, as_mnist, get_data, is_terminal
 
 if TYPE_CHECKING:
     import tkinter
@@ -454,8 +454,7 @@ def main() -> int:
     """Train a network, evaluate it, and let people try it out; return the exit status."""
     try:
         settings = parse_arguments()
-        train_set = get_data("train")
-        test_set = get_data("test")
+        train_set, test_set = load_mnist()
         network = train_with_table(*train_set, settings)
         mistakes = evaluate(*test_set, network)
         if len(train_set[0]) < 60_000:
@@ -537,7 +536,15 @@ def parse_learning_rate(text: str) -> float:
     raise argparse.ArgumentTypeError("must be a number above 0, at most 100")
 
 
-# Training and test
+# Data, training and test
+
+
+def load_mnist() -> tuple[ImageSet, ImageSet]:
+    """Return the training set and the test set, both of the sample if a download fails."""
+    try:
+        return get_data("train"), get_data("test")
+    except DownloadError:  # The reasons are on the screen.
+        return get_data("train", folder=SAMPLE_FOLDER), get_data("test", folder=SAMPLE_FOLDER)
 
 
 def train_with_table(images: Array, labels: Array, settings: argparse.Namespace) -> Network:

@@ -9,11 +9,13 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy is imported: below, and i
 import pytest
 from hypothesis import settings
 
-import import_data
+from import_data import SAMPLE_FOLDER, SPLITS, get_data, missing_files
 from neural_network import Array, Network, train
 
-FULL_MNIST = Path(os.environ.pop("MNIST_DIR", "data")).expanduser().resolve()
-os.environ.pop("MNIST_MIRROR", None)
+DATA = Path(__file__).resolve().parent.with_name("data")
+FULL_MNIST = Path(os.environ.pop("MNIST_DIR", "") or DATA).expanduser().resolve()
+for variable in ("MNIST_MIRROR", "COLUMNS", "LINES"):
+    os.environ.pop(variable, None)
 # Proxies that refuse: not even the name of a public mirror is looked up. The lower-case names of a
 # user's own proxies would win.
 for variable in list(os.environ):
@@ -27,18 +29,10 @@ settings.register_profile("repeatable", derandomize=True, deadline=None, databas
 settings.load_profile("repeatable")
 
 
-@pytest.fixture(autouse=True)
-def _start_anew() -> None:
-    """Let no test know what another one has tried to download in vain."""
-    import_data.failed_downloads.clear()
-
-
 @pytest.fixture(scope="session")
 def sample() -> tuple[Array, Array, Array, Array]:
     """Return the bundled sample: training images and labels, test images and labels."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MNIST_DIR", str(import_data.SAMPLE_FOLDER))
-        return (*import_data.get_data("train"), *import_data.get_data("test"))
+    return (*get_data("train", folder=SAMPLE_FOLDER), *get_data("test", folder=SAMPLE_FOLDER))
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +44,6 @@ def trained(sample: tuple[Array, Array, Array, Array]) -> Network:
 @pytest.fixture
 def full_mnist() -> Path:
     """Return the folder that has all of MNIST; where there is none, skip the test."""
-    if import_data.missing_files(FULL_MNIST) or FULL_MNIST == import_data.SAMPLE_FOLDER:
+    if FULL_MNIST == SAMPLE_FOLDER or any(missing_files(FULL_MNIST, split) for split in SPLITS):
         pytest.skip("MNIST_DIR does not name a folder with all of MNIST")
     return FULL_MNIST

@@ -4,6 +4,7 @@ Nearly all runs are on the bundled sample, with a network that is quickly traine
 """
 
 import contextlib
+import gzip
 import inspect
 import io
 import os
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-from mirror import Mirror, trickle
+from mirror import Mirror, send, stop_halfway, trickle
 from terminal import Terminal
 
 import import_data
@@ -617,24 +618,21 @@ def check_interrupted(terminal: Terminal) -> None:
     terminal.press("\x03")
     assert terminal.finish() == 130
     for line in re.split("[\r\n]+", terminal.output.removeprefix(before).replace("^C", "")):
-        assert re.fullmatch(r"( *\d+/.*%|train-.* kB)? *", line)  # what came in the meantime
+        assert re.fullmatch(r"( *\d+/.*%|[\d,]+ kB of .*)? *", line)  # what came in the meantime
     assert terminal.screen.cursor.x == 0
     assert terminal.rows()[-2] != ""
 
 
 def test_an_interruption_of_a_download_ends_the_program_and_leaves_nothing(tmp_path: Path) -> None:
     with (
-        Mirror({"train-labels-idx1-ubyte.gz": bytes(2_000_000)}, trickle(100_000, 0.2)) as mirror,
-        in_terminal(MNIST_DIR=str(tmp_path / "data"), MNIST_MIRROR=mirror.url) as terminal,
+        Mirror({"train-images-idx3-ubyte.gz": bytes(2_000_000)}, stop_halfway) as mirror,
+        in_terminal(MNIST_DIR=str(tmp_path), MNIST_MIRROR=mirror.url) as terminal,
     ):
-        terminal.wait_for(f"Trying {mirror.url}")
         for _ in range(3):
-            terminal.wait_for("train-labels-idx1-ubyte.gz: ")
-            terminal.wait_for(" of 2,000 kB")
-        assert terminal.rows()[0].startswith("Downloading MNIST (12 MB) to ")
-        assert sum("kB" in row or "Trying" in row for row in terminal.rows()) == 1
+            terminal.wait_for(f"\r999 kB of train-images-idx3-ubyte.gz from {mirror.url}")
+        assert sum("kB" in row for row in terminal.rows()) == 1
         check_interrupted(terminal)
-    assert not (tmp_path / "data").exists()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interruption_of_the_training_ends_the_program() -> None:
@@ -706,12 +704,29 @@ def test_too_little_memory_is_one_line() -> None:
     assert outcome.errors == "Out of memory: MNIST needs 300 MB, and many hidden nodes need more.\n"
 
 
-def test_data_that_cannot_be_used_are_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    outcome = run("q\n", MNIST_DIR=str(tmp_path / "file"))
+@pytest.mark.parametrize("place", ["", "t10k-labels-idx1-ubyte"])
+def test_data_that_have_to_be_mended_are_one_line_and_not_the_sample(
+    tmp_path: Path, place: str
+) -> None:
+    # Without a network: for a missing file alone the program would use the sample.
+    wrong = tmp_path / "folder" / place
+    wrong.parent.mkdir(exist_ok=True)
+    wrong.write_text("mine")
+    outcome = run("q\n", MNIST_DIR=str(tmp_path / "folder"))
     assert (outcome.status, outcome.output) == (1, "")
-    assert re.fullmatch(
-        rf"The folder {tmp_path}/file cannot be used .*MNIST_DIR.*\n", outcome.errors
+    assert re.fullmatch(rf".*{wrong}.*MNIST_DIR.*\n", outcome.errors)
+    assert wrong.read_text() == "mine"
+
+
+def test_the_sample_is_named_if_it_is_missing_too(tmp_path: Path) -> None:
+    for name in ("import_data.py", "neural_network.py"):
+        (tmp_path / name).write_bytes((PROJECT / name).read_bytes())
+    program = (sys.executable, str(tmp_path / "neural_network.py"))
+    outcome = run("q\n", command=program, MNIST_DIR="")
+    assert (outcome.status, outcome.output) == (1, "")
+    assert outcome.errors.splitlines()[-1] == (
+        "The bundled sample lacks train-images-idx3-ubyte and train-labels-idx1-ubyte: "
+        f"restore {tmp_path}/tests/mnist_sample from the repository"
     )
 
 
@@ -775,19 +790,32 @@ def first_screen(terminal_and_first_screen: tuple[Terminal, list[str]]) -> list[
     return terminal_and_first_screen[1]
 
 
-def test_at_the_first_prompt_the_screen_still_says_that_this_is_the_sample(
+def test_at_the_first_prompt_the_screen_still_says_that_this_is_the_sample_and_why(
     first_screen: list[str],
 ) -> None:
-    *_, sample, prompt = first_screen
-    assert sample == "This is only the bundled sample."
-    assert prompt == PROMPT.rstrip()
-    screen = "\n".join(first_screen)
-    for mirror in import_data.MIRRORS:
-        assert re.search(rf"^{mirror}: .*refused", screen, re.M)
+    announcement, screen = "".join(first_screen[:2]), "\n".join(first_screen)
+    assert re.match("Downloading train-images-.* and train-labels-.* to /.*/data", announcement)
+    for mirror in ("http://127.0.0.1:1/", *import_data.MIRRORS):
+        assert re.search(rf"^{mirror.split('/')[2]}: .*refused$", screen, re.M)
+    assert first_screen[-2:] == ["This is only the bundled sample.", PROMPT.rstrip()]
+    assert len(first_screen) <= 22
 
 
-def test_a_first_start_without_a_network_fits_on_the_screen(first_screen: list[str]) -> None:
-    assert first_screen[0].startswith("Downloading MNIST")
+def test_a_first_start_downloads_both_splits(full_mnist: Path, tmp_path: Path) -> None:
+    names = import_data.SHA256
+    files = {f"{x}.gz": gzip.compress(import_data.read_file(full_mnist, x), 1) for x in names}
+    with (
+        Mirror(files, send) as mirror,
+        in_terminal(*QUICK, MNIST_DIR=str(tmp_path), MNIST_MIRROR=mirror.url) as terminal,
+    ):
+        terminal.wait_for("Training:")
+        announcements = (
+            f"Downloading {' and '.join(names)} to {tmp_path}"
+            for names in import_data.SPLITS.values()
+        )
+        assert "".join(terminal.rows()).startswith("".join(announcements) + "Training")
+        terminal.wait_for("q to quit: ")
+        quit_program(terminal)
 
 
 def test_training_draws_over_one_line_for_each_epoch(
@@ -948,12 +976,12 @@ def test_in_a_terminal_of_60_columns_nothing_wraps(sample: Sample) -> None:
 
 def test_a_download_has_one_live_line_in_a_narrow_terminal(tmp_path: Path) -> None:
     with (
-        Mirror({"train-labels-idx1-ubyte.gz": bytes(2_000_000)}, trickle(20_000, 0.05)) as mirror,
+        Mirror({"train-images-idx3-ubyte.gz": bytes(2_000_000)}, trickle(20_000, 0.05)) as mirror,
         in_terminal(columns=30, MNIST_DIR=str(tmp_path), MNIST_MIRROR=mirror.url) as terminal,
     ):
         for _ in range(4):
-            terminal.wait_for("\rtrain-labels-idx1-ubyte.gz: ")
-        assert sum("kB" in row or "train" in row for row in terminal.rows()) == 1
+            terminal.wait_for(" kB of train-images")
+        assert sum("kB" in row for row in terminal.rows()) == 1
 
 
 def test_streams_that_only_claim_to_be_terminals_get_plain_lines() -> None:
