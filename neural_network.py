@@ -438,16 +438,17 @@ HELP = """\
   n 42   hidden node 42
   d      a digit that you draw with the mouse
   ?      this help
-  q      quit, like Ctrl-D
+  q      quit (so does Ctrl-D, or Ctrl-Z and Enter on Windows)
 
-Beside an image are the ten outputs of the network, one for each digit: scores from 0 to 1, not \
-probabilities.
+The ten outputs beside an image are scores from 0 to 1, not probabilities. The digit with the \
+highest output is the prediction.
 
-A hidden node is shown by its 784 weights from the pixels and its ten weights to the outputs. Its \
-strength is the norm of the former times the norm of the latter.
+A hidden node is shown by its weights from the pixels and its weights to the outputs. A high \
+output of the node speaks for the digits with + and against those with -. Its strength is the \
+product of the norms of both sets of weights; a norm is the root of the sum of the squares.
 
-Each epoch of the training skips the images that are already learned. Error and accuracy are \
-those of all training images when each was last used, so they lag behind the network."""
+Each epoch skips the images already learned. Error and accuracy lag behind the network because \
+they use the outputs from when each training image was last in a batch."""
 
 
 def main() -> int:
@@ -457,31 +458,33 @@ def main() -> int:
         train_set, test_set = load_mnist()
         network = train_with_table(*train_set, settings)
         mistakes = evaluate(*test_set, network)
+        print("Try w for a mistake, n for a hidden node, d to draw a digit.")
         if len(train_set[0]) < 60_000:
-            print("This is only the bundled sample.")
+            print("These figures are for the bundled sample, a tenth of MNIST.")
         prompt_loop(train_set, test_set, mistakes, network)
         sys.stdout.flush()
-    except (KeyboardInterrupt, ModuleNotFoundError, MemoryError, DataError, OSError) as fault:
-        return report_fault(fault)
-    return 0
+        return 0
+    except KeyboardInterrupt:
+        return stop("", status=130)  # an empty line because the cursor may be within a line
+    except BrokenPipeError:  # the reader has closed the pipe, as `| head -1` does
+        return stop(None)
+    except MemoryError:
+        return stop("Out of memory: MNIST needs 300 MB, and many hidden nodes need more.")
+    except ModuleNotFoundError as error:
+        return stop(f"{error.name} is missing: run pip install -r requirements.txt")
+    except (DataError, OSError) as error:
+        return stop(str(error))
 
 
-def report_fault(fault: BaseException) -> int:
-    """Say in one line on stderr what has ended the program, and return the exit status."""
-    if isinstance(fault, KeyboardInterrupt):
-        print(file=sys.stderr)  # ends the line that the cursor is on
-    elif isinstance(fault, ModuleNotFoundError):  # requests
-        print(f"{fault}: pip install -r requirements.txt installs it", file=sys.stderr)
-    elif isinstance(fault, MemoryError):
-        message = "Out of memory: MNIST needs 300 MB, and many hidden nodes need more."
+def stop(message: str | None, *, status: int = 1) -> int:
+    """Print a message on stderr, if there is one, flush stdout, and return the exit status."""
+    if message is not None:
         print(message, file=sys.stderr)
-    elif not isinstance(fault, BrokenPipeError):  # nobody reads on, as in `| head -1`
-        print(fault, file=sys.stderr)
     try:
         sys.stdout.flush()
-    except OSError:  # a full disk, for instance: at its end Python would try again, and complain
+    except OSError:  # the disk is full, for example; Python would report it again on exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    return 130 if isinstance(fault, KeyboardInterrupt) else 1
+    return status
 
 
 # Settings
@@ -508,10 +511,13 @@ def parse_arguments() -> argparse.Namespace:
         "--learning-rate",
         type=parse_learning_rate,
         default=LEARNING_RATE,
-        help="rate of the first epoch",
+        help="learning rate of the first epoch",
     )
     parser.add_argument(
-        "--seed", type=integer(0, 999_999_999), default=0, help="seed of the random generator"
+        "--seed",
+        type=integer(0, 999_999_999),
+        default=0,
+        help="seed of the random number generator",
     )
     return parser.parse_args()
 
@@ -540,37 +546,42 @@ def parse_learning_rate(text: str) -> float:
 
 
 def load_mnist() -> tuple[ImageSet, ImageSet]:
-    """Return the training set and the test set, both of the sample if a download fails."""
+    """Return the training set and the test set, or those of the sample if a download fails."""
     try:
         return get_data("train"), get_data("test")
-    except DownloadError:  # The reasons are on the screen.
+    except DownloadError:  # `get_data` has printed the reasons
+        print("Continuing with the bundled sample, a tenth of MNIST.", file=sys.stderr)
         return get_data("train", folder=SAMPLE_FOLDER), get_data("test", folder=SAMPLE_FOLDER)
 
 
 def train_with_table(images: Array, labels: Array, settings: argparse.Namespace) -> Network:
-    """Return a trained network, and print a row for each epoch."""
-    print(f"Training: 784 pixels, {settings.hidden_nodes} hidden nodes, 10 outputs")
-    if settings.epochs:
-        print("Epoch  Unlearned images   Error  Training accuracy   Time", flush=True)
-    return train(images, labels, report=training_display(labels), **vars(settings))
+    """Return a trained network, and print a table of its training."""
+    print(f"Training: 784 pixels, {settings.hidden_nodes} hidden nodes, 10 outputs", flush=True)
+    report = training_table(labels) if settings.epochs else None
+    return train(images, labels, report=report, **vars(settings))
 
 
-def training_display(labels: Array) -> Callable[..., None]:
-    """Return a `report` for `train` that prints a row for each epoch, in a terminal as it runs."""
+def training_table(labels: Array) -> Report:
+    """Print the head of a table, and return a `report` for `train` that prints a row per epoch.
+
+    In a terminal, the row is also updated during the epoch.
+    """
+    print("Epoch  Unlearned images   Error  Training accuracy   Time", flush=True)
     live = is_terminal(sys.stdout)
-    shown = ""  # of a row that is not complete
+    shown = ""  # the unfinished row on the screen
     started = time.perf_counter()
 
-    def report(epoch: int, epochs: int, done: int, count: int, outputs: Array) -> None:
+    def report(epoch: int, epochs: int, done: int, total: int, outputs: Array) -> None:
         nonlocal shown
         start = ("\r" if live else "") + f"{epoch:{len(str(epochs))}}/{epochs}".rjust(5)
-        if done == count:
+        if done == total:
             error = compute_error(outputs, labels)
             accuracy = (outputs.argmax(axis=1) == labels.argmax(axis=1)).mean()
             seconds = time.perf_counter() - started
-            print(f"{start}{count:18,}{error:8.4f}{accuracy:19.2%}{seconds:5.1f} s", flush=True)
-        elif live and shown != (shown := f"{start}{done / count:18.0%}"):
-            print(shown, end="", flush=True)
+            print(f"{start}{total:18,}{error:8.4f}{accuracy:19.2%}{seconds:5.1f} s", flush=True)
+        elif live and (row := f"{start}{done / total:13.0%} done") != shown:
+            print(row, end="", flush=True)
+            shown = row
 
     return report
 
@@ -580,7 +591,6 @@ def evaluate(images: Array, labels: Array, network: Network) -> list[int]:
     mistakes = np.flatnonzero(predict(images, *network) != labels.argmax(axis=1))
     accuracy = 1 - len(mistakes) / len(images)
     print(f"Test accuracy: {accuracy:.2%} ({len(mistakes):,} of {len(images):,} misclassified)")
-    print("Try w to see those, n to look inside, d to draw a digit.")
     return mistakes.tolist()
 
 
@@ -591,25 +601,25 @@ def prompt_loop(
     train_set: ImageSet, test_set: ImageSet, mistakes: list[int], network: Network
 ) -> None:
     """Answer what is typed at the prompt, until `q` or the end of input."""
-    nodes = rank_nodes(network)
-    next_mistake, next_node = itertools.cycle(enumerate(mistakes, start=1)), itertools.cycle(nodes)
+    ranked = rank_nodes(network)
+    next_mistake = itertools.cycle(enumerate(mistakes, start=1))
+    next_node = itertools.cycle(ranked)
     rng = np.random.default_rng()
-    counts = {"": len(train_set[0]), "t": len(test_set[0]), "n": len(nodes)}
-    last, last_test, last_node = (count - 1 for count in counts.values())
+    last = {"": len(train_set[0]) - 1, "t": len(test_set[0]) - 1, "n": len(ranked) - 1}
     show: dict[str, Callable[[int], None]] = {
         "": functools.partial(show_image, "Training", train_set, network),
         "t": functools.partial(show_image, "Test", test_set, network),
-        "n": functools.partial(show_node, nodes, network),
+        "n": functools.partial(show_node, ranked, network),
     }
-    for line in typed_lines(f"Enter an index (0 - {last}), ? for help, q to quit: "):
+    for line in typed_lines(f"Enter an index (0 - {last['']}), ? for help, q to quit: "):
         numbered = re.fullmatch("([tn]?) *([0-9]{1,9})", line)
         if line in ("?", "h", "help"):
             print_wrapped(HELP)
         elif line == "":
-            show["t"](int(rng.integers(counts["t"])))
+            show["t"](int(rng.integers(last["t"] + 1)))
         elif line == "w" and mistakes:
             count, index = next(next_mistake)
-            print(f"Mistake {count} of {len(mistakes)}:")
+            print(f"Misclassified image {count} of {len(mistakes)}:")
             show["t"](index)
         elif line == "w":
             print("No test image is misclassified.")
@@ -618,15 +628,16 @@ def prompt_loop(
         elif line == "d":
             drawing = draw_digit(network)
             if drawing is not None:
+                print("Your digit, as the network sees it:")
                 show_prediction(drawing, network)
-        elif numbered and int(numbered[2]) < counts[numbered[1]]:
+        elif numbered and int(numbered[2]) <= last[numbered[1]]:
             show[numbered[1]](int(numbered[2]))
         else:
-            print(f"Enter 0 - {last}, t 0 - t {last_test}, n 0 - n {last_node} or ? for help.")
+            print(f"Enter 0 - {last['']}, t 0 - {last['t']}, n 0 - {last['n']}, w, n, d, q or ?.")
 
 
 def typed_lines(prompt: str) -> Iterator[str]:
-    """Yield the lines typed at the prompt, until `q` or the end of input."""
+    """Yield the lines typed at the prompt, in lower case, until `q` or the end of input."""
     if hasattr(sys.stdin, "reconfigure"):  # not in IDLE
         sys.stdin.reconfigure(errors="replace")
     if sys.stdin.isatty():
@@ -646,7 +657,7 @@ def typed_lines(prompt: str) -> Iterator[str]:
 
 
 def print_wrapped(text: str) -> None:
-    """Print paragraphs and a table, wrapped at words to fit the terminal."""
+    """Print text, wrapped at words to fit the terminal; indented lines are rows of a table."""
     for line in text.splitlines():
         indent = " " * 9 if line.startswith(" ") else ""
         print(textwrap.fill(line, min(80, terminal_width()), subsequent_indent=indent))
@@ -656,11 +667,12 @@ def print_wrapped(text: str) -> None:
 
 ORANGE, RED = 214, 196  # among the 256 colors of a terminal
 SHADES = " .:-=+*#%@"  # of a pixel from 0 to 1, in ASCII
-SIGNED_SHADES = "=- +#"  # the same for a picture in which 0.5 stands for nothing
+SIGNED_SHADES = "=- +#"  # the same for weights, where 0.5 stands for a weight of 0
+LEFT = 28 + 3  # columns to the left of what stands beside a picture
 
 
 def show_image(split: str, image_set: ImageSet, network: Network, index: int) -> None:
-    """Print which image it is, the image, and what the network says."""
+    """Print the heading of an image, the image, and the prediction."""
     images, labels = image_set
     print(f"{split} image {index}:")
     show_prediction(images[index], network, labels[index])
@@ -670,7 +682,7 @@ def show_prediction(image: Array, network: Network, label: Array | None = None) 
     """Print an image, beside it the ten outputs as bars, and below it the prediction."""
     _, outputs = forward_propagation(image, *network)
     prediction = int(outputs.argmax())
-    longest_bar = min(20, terminal_width() - 39)
+    longest_bar = max(0, min(20, terminal_width() - LEFT - len("0 0.00 ") - 1))
     rows = []
     for digit, output in enumerate(outputs.tolist()):
         bar = round(longest_bar * output) * block()
@@ -679,13 +691,13 @@ def show_prediction(image: Array, network: Network, label: Array | None = None) 
     answer = f"Prediction: {prediction}"
     if label is not None:
         correct = int(label.argmax())
-        verdict = ", right" if prediction == correct else paint("  <-- WRONG", RED)
+        verdict = ", correct" if prediction == correct else paint("  <-- WRONG", RED)
         answer += f", label: {correct}{verdict}"
     print(answer)
 
 
 def rank_nodes(network: Network) -> list[int]:
-    """Return the numbers of the hidden nodes, the strongest first."""
+    """Return the indices of the hidden nodes, the strongest first (`HELP` defines strength)."""
     incoming = np.linalg.norm(network.weights_input_to_hidden, axis=0)
     outgoing = np.linalg.norm(network.weights_hidden_to_output, axis=1)
     ranked: list[int] = np.argsort(-incoming * outgoing, kind="stable").tolist()
@@ -701,16 +713,18 @@ def show_node(ranked: list[int], network: Network, node: int) -> None:
     picture = (1 + incoming / limit).clip(0, 2) / 2
     largest = np.abs(outgoing).max() or 1
     middle = "│" if has_blocks() else "|"
-    longest_bar = max(0, min(10, (terminal_width() - 40) // 2))  # on each side of the middle
+    # On each side of the middle.
+    longest_bar = max(0, min(10, (terminal_width() - LEFT - len("0 +0.00 |")) // 2))
     rows = []
     for digit, weight in enumerate(outgoing.tolist()):
         bar = round(longest_bar * abs(weight) / largest) * block()
         left, right = (bar, "") if weight < 0 else ("", bar)
         rows.append(f"{digit} {weight:+.2f} {left:>{longest_bar}}{middle}{right}")
-    (key,) = picture_lines(np.tile(np.linspace(0, 1, 5), (2, 1)), SIGNED_SHADES)
-    print(f"Hidden node {node}, number {ranked.index(node) + 1} of {len(ranked)} by strength:")
-    print(f"Ink lowers [{key}] or raises its output.")
-    print_picture(picture, SIGNED_SHADES, ["Weight to", *rows])
+    scale = np.tile(np.linspace(0, 1, 5), (2, 1))
+    (key,) = picture_lines(scale, SIGNED_SHADES)
+    print(f"Hidden node {node}, rank {ranked.index(node) + 1} of {len(ranked)} by strength:")
+    print(f"Effect of ink on its output: lowers [{key}] raises")
+    print_picture(picture, SIGNED_SHADES, ["Weight to output", *rows])
 
 
 def print_picture(picture: Array, shades: str, beside: list[str]) -> None:
@@ -721,13 +735,14 @@ def print_picture(picture: Array, shades: str, beside: list[str]) -> None:
 
 
 def picture_lines(picture: Array, shades: str) -> list[str]:
-    """Return lines of characters, each of which shows a pixel and the one below it.
+    """Return lines in which each character shows a pixel and the pixel below it.
 
-    A pixel is from 0, dark, to 1, bright. `shades` is for terminals that have only ASCII.
+    Pixels range from 0 (dark) to 1 (bright). `shades` is used if stdout has only ASCII.
     """
     upper, lower = picture[::2], picture[1::2]
     if has_colors():
-        # Of the 256 colors 232 to 255 are grays: the foreground is the upper pixel.
+        # Colors 232 to 255 are grays. The foreground colors the upper half of ▀, the background the
+        # lower half.
         grays = np.rint(232 + 23 * np.stack([upper, lower], axis=-1)).astype(int)
         return ["".join(f"\x1b[38;5;{u};48;5;{v}m▀" for u, v in row) + "\x1b[0m" for row in grays]
     if has_blocks():
@@ -742,10 +757,10 @@ def paint(text: str, color: int) -> str:
 
 
 def has_colors() -> bool:
-    """Return whether stdout is a terminal with 256 colors whose user has nothing against them."""
+    """Return whether stdout is a terminal with 256 colors and NO_COLOR is not set."""
     has_256 = "256color" in os.environ.get("TERM", "") or bool(os.environ.get("COLORTERM"))
-    is_welcome = not os.environ.get("NO_COLOR")
-    return has_256 and is_welcome and has_blocks() and is_terminal(sys.stdout)
+    no_color = bool(os.environ.get("NO_COLOR"))
+    return has_256 and not no_color and has_blocks() and is_terminal(sys.stdout)
 
 
 def has_blocks() -> bool:
@@ -769,7 +784,7 @@ def terminal_width() -> int:
 def draw_digit(network: Network) -> Array | None:
     """Let people draw a digit in a window, and return it as the network saw it.
 
-    Return None if nothing was drawn. If there can be no window, a line says why, and what to do.
+    Return None if nothing was drawn, or if no window can be opened, which a message explains.
     """
     try:
         import tkinter  # here, because only this needs it, and some systems do not have it
@@ -779,9 +794,9 @@ def draw_digit(network: Network) -> Array | None:
         print_wrapped("Drawing needs tkinter (Debian, Ubuntu: apt install python3-tk).")
         return None
     except tkinter.TclError as error:
-        print_wrapped(f"Drawing needs a window ({error}): use a desktop, or connect with ssh -X.")
+        print_wrapped(f"Drawing needs a desktop or ssh -X ({error}).")
         return None
-    drawing = Drawing(window, network)
+    drawing = DrawingWindow(window, network)
     try:
         print("Draw in the window, and close it to return to the prompt.", flush=True)
         window.mainloop()
@@ -791,17 +806,18 @@ def draw_digit(network: Network) -> Array | None:
     return as_mnist(drawing.picture) if drawing.picture.any() else None
 
 
-class Drawing:
-    """What is in the window: a square to draw in, and beside it what the network makes of it."""
+class DrawingWindow:
+    """The window for drawing: a square to draw in, and beside it the answer of the network."""
 
     PEN_RADIUS = 11  # pixels: strokes about as thick as MNIST's, if the digit is large
+    ORANGE = "#ffaf00"  # the color ORANGE of the terminal
 
     def __init__(self, window: "tkinter.Tk", network: Network) -> None:
         import tkinter
 
         self.network, self.window = network, window
         self.picture = np.zeros((280, 280))
-        self.pen = 0, 0  # where it was last
+        self.pen = 0, 0  # its last position
         self.square = tkinter.Canvas(window, width=280, height=280, background="black")
         self.answer = tkinter.Canvas(window, width=400, height=280, background="gray12")
         self.seen = tkinter.PhotoImage(width=112, height=112)  # on the canvas `answer`
@@ -816,7 +832,7 @@ class Drawing:
         self.square.bind("<B1-Motion>", self.move_pen)
         for button in ("<Button-2>", "<Button-3>"):  # the right one, on a Mac and elsewhere
             self.square.bind(button, self.clear)
-        for key in ("c", "<Delete>"):
+        for key in ("c", "<Delete>", "<BackSpace>"):
             window.bind(key, self.clear)
         window.bind("<Escape>", lambda _: window.quit())
         window.title("Draw a digit")
@@ -828,24 +844,25 @@ class Drawing:
 
     def put_pen(self, event: "tkinter.Event[tkinter.Canvas]") -> None:
         """Begin a stroke where the mouse is."""
-        self.square.delete("invitation")
         self.pen = event.x, event.y
         self.move_pen(event)
 
     def move_pen(self, event: "tkinter.Event[tkinter.Canvas]") -> None:
         """Draw from where the pen was to where the mouse is, and classify the digit."""
         (x, y), self.pen = self.pen, (event.x, event.y)
+        self.square.delete("invitation")
         self.square.create_line(
             x, y, event.x, event.y, width=2 * self.PEN_RADIUS, capstyle="round", fill="white"
         )
-        # The same in the picture: each pixel that is near enough to the nearest point of the line.
+        # Draw the stroke in the array, too. The point of the line that is nearest to a pixel lies
+        # at this fraction of the way from the start of the line to its end.
         rows, columns = np.mgrid[:280, :280]
         right, down = event.x - x, event.y - y
-        part = ((columns - x) * right + (rows - y) * down) / max(1, right**2 + down**2)
-        part = part.clip(0, 1)  # of the way to that point: from 0, where it begins, to 1
-        distances = np.hypot(columns - x - part * right, rows - y - part * down)
+        fraction = ((columns - x) * right + (rows - y) * down) / max(1, right**2 + down**2)
+        fraction = fraction.clip(0, 1)
+        distances = np.hypot(columns - x - fraction * right, rows - y - fraction * down)
         self.picture[distances <= self.PEN_RADIUS] = 1
-        self.classify()
+        self.show_answer()
 
     def clear(self, _event: object = None) -> None:
         """Empty the square."""
@@ -854,13 +871,13 @@ class Drawing:
             140, 140, text="Draw a large digit", fill="gray60", font=("", 16), tags="invitation"
         )
         self.picture[:] = 0
-        self.classify()
+        self.show_answer()
 
-    def classify(self) -> None:
+    def show_answer(self) -> None:
         """Show what the network sees, its ten outputs as bars, and its prediction."""
         image: Array = np.zeros(784)
         outputs: Array = np.zeros(10)
-        orange, prediction = "#ffaf00", None  # as in the terminal
+        prediction = None
         if self.picture.any():
             image = as_mnist(self.picture)
             _, outputs = forward_propagation(image, *self.network)
@@ -871,10 +888,10 @@ class Drawing:
         self.answer.create_text(76, 16, text="The network sees", fill="gray80")
         self.answer.create_image(20, 32, image=self.seen, anchor="nw")
         if prediction is not None:
-            self.answer.create_text(76, 212, text=str(prediction), fill=orange, font=("", 72))
+            self.answer.create_text(76, 212, text=str(prediction), fill=self.ORANGE, font=("", 72))
         for digit, output in enumerate(outputs.tolist()):
             y = 28 * digit + 14
-            color = orange if digit == prediction else "gray60"
+            color = self.ORANGE if digit == prediction else "gray60"
             self.answer.create_text(170, y, text=str(digit), fill="gray80")
             self.answer.create_rectangle(
                 185, y - 10, 185 + 160 * output, y + 10, fill=color, width=0
@@ -883,11 +900,11 @@ class Drawing:
                 self.answer.create_text(390, y, text=f"{output:.2f}", anchor="e", fill="gray80")
 
     def stay_awake(self) -> None:
-        """Wake Python ten times a second: while tkinter waits, it does not notice Ctrl-C."""
+        """Wake Python ten times a second because it does not notice Ctrl-C while tkinter waits."""
         self.timer = self.window.after(100, self.stay_awake)
 
     def raise_again(self, _kind: object, error: BaseException, _traceback: object) -> None:
-        """End `mainloop` with what was raised in a callback; tkinter would print it and go on."""
+        """Raise an exception of a callback again: it ends `mainloop`, not just the callback."""
         raise error
 
 

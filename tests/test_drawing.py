@@ -23,7 +23,7 @@ from test_program import EMPTY, PROMPT, QUICK, ask, in_terminal, quit_program, r
 
 import neural_network
 from import_data import as_mnist
-from neural_network import Array, Drawing, Network
+from neural_network import Array, DrawingWindow, Network
 
 if TYPE_CHECKING:
     import tkinter
@@ -49,7 +49,7 @@ def display() -> Iterator[str]:
     os.close(reader)
 
 
-Play = Callable[[Callable[[Drawing], object]], str]
+Play = Callable[[Callable[[DrawingWindow], object]], str]
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def play(
     """Yield a function that types `d`, acts in the window, and returns what is printed."""
     monkeypatch.setenv("DISPLAY", display)
 
-    def play(act: Callable[[Drawing], object]) -> str:
-        class Acting(Drawing):
+    def play(act: Callable[[DrawingWindow], object]) -> str:
+        class Acting(DrawingWindow):
             def __init__(self, window: "tkinter.Tk", network: Network) -> None:
                 super().__init__(window, network)
                 windows.append(window)
@@ -78,7 +78,7 @@ def play(
 
         windows: list[Any] = []
         timers: list[tuple[str, ...]] = []
-        monkeypatch.setattr(neural_network, "Drawing", Acting)
+        monkeypatch.setattr(neural_network, "DrawingWindow", Acting)
         monkeypatch.setattr("sys.stdin", io.StringIO("d\n"))
         training_set = np.zeros((6000, 784)), np.zeros((6000, 10))
         try:
@@ -99,7 +99,7 @@ def play(
     gc.collect()
 
 
-def draw(drawing: Drawing, *places: tuple[int, int]) -> None:
+def draw(drawing: DrawingWindow, *places: tuple[int, int]) -> None:
     """Draw a stroke from place to place."""
     (x, y), *others = places
     drawing.square.event_generate("<Button-1>", x=x, y=y)
@@ -109,7 +109,7 @@ def draw(drawing: Drawing, *places: tuple[int, int]) -> None:
     drawing.window.update()
 
 
-def press(drawing: Drawing, name: str) -> None:
+def press(drawing: DrawingWindow, name: str) -> None:
     """Press the button in the middle of what the screen shows of it."""
     (button,) = (
         widget
@@ -124,7 +124,7 @@ def press(drawing: Drawing, name: str) -> None:
         button.event_generate(event, x=x, y=y)
 
 
-def close(drawing: Drawing) -> None:
+def close(drawing: DrawingWindow) -> None:
     """Close the window, as its frame would do it."""
     drawing.window.tk.call(drawing.window.protocol("WM_DELETE_WINDOW"))
 
@@ -142,7 +142,7 @@ def screenshot(canvas: "tkinter.Canvas") -> Array:
 class Answer:
     """What is seen at the right of the square."""
 
-    def __init__(self, drawing: Drawing) -> None:
+    def __init__(self, drawing: DrawingWindow) -> None:
         canvas: Any = drawing.answer  # the types of tkinter do not know all its methods
         pixels = screenshot(canvas)
         texts = [
@@ -189,7 +189,7 @@ def test_the_window_follows_the_pen_and_the_terminal_shows_what_the_network_saw(
 ) -> None:
     pictures = []
 
-    def act(drawing: Drawing) -> None:
+    def act(drawing: DrawingWindow) -> None:
         draw(drawing, (150, 50), (145, 140))
         pictures.append(drawing.picture.copy())
         draw(drawing, (145, 140), (140, 230))
@@ -204,12 +204,13 @@ def test_the_window_follows_the_pen_and_the_terminal_shows_what_the_network_saw(
         assert np.abs(answer.seen - image.reshape(28, 28)).max() < 0.003
         close(drawing)
 
-    *rows, words = play(act).splitlines()
+    title, *rows, words = play(act).splitlines()
     first, second = pictures
     assert set(np.unique(first)) == {0, 1}
     assert first[35:155, 130:165].sum() == first.sum() > 100 * 15
     assert second[230, 140] == 1  # rows downwards, columns to the right
     assert second.sum() > 1.7 * first.sum()
+    assert title == "Your digit, as the network sees it:"
     assert words == "Prediction: 1"
     outputs = outputs_of(as_mnist(second), trained)
     assert [float(row[28:].split()[1]) for row in rows[2:12]] == pytest.approx(outputs, abs=0.006)
@@ -220,7 +221,7 @@ def test_a_stroke_is_as_thick_as_in_mnist(
 ) -> None:
     images = []
 
-    def act(drawing: Drawing) -> None:
+    def act(drawing: DrawingWindow) -> None:
         draw(drawing, (140, 65), (140, 215))
         images.append(as_mnist(drawing.picture))
         close(drawing)
@@ -231,7 +232,7 @@ def test_a_stroke_is_as_thick_as_in_mnist(
 
 
 def test_what_is_seen_in_the_square_is_what_the_network_gets(play: Play) -> None:
-    def act(drawing: Drawing) -> None:
+    def act(drawing: DrawingWindow) -> None:
         draw(drawing, (60, 200), (200, 60), (220, 220))
         draw(drawing, (100, 100))  # a dot
         inside = [(60, 200), (130, 130), (136, 136), (210, 140), (220, 220), (100, 100), (108, 100)]
@@ -257,9 +258,9 @@ def test_what_is_seen_in_the_square_is_what_the_network_gets(play: Play) -> None
     ids=["button", "c", "Delete", "right button", "right button of a Mac"],
 )
 def test_clear_empties_the_square_and_an_empty_square_invites(
-    play: Play, clear: Callable[[Drawing], object]
+    play: Play, clear: Callable[[DrawingWindow], object]
 ) -> None:
-    def act(drawing: Drawing) -> None:
+    def act(drawing: DrawingWindow) -> None:
         empty = screenshot(drawing.square)
         (invitation,) = drawing.square.find_all()
         words = drawing.window.tk.call(str(drawing.square), "itemcget", invitation, "-text")
@@ -289,7 +290,7 @@ def test_clear_empties_the_square_and_an_empty_square_invites(
     ids=["button", "Escape"],
 )
 def test_a_button_and_escape_close_the_window(
-    play: Play, close: Callable[[Drawing], object]
+    play: Play, close: Callable[[DrawingWindow], object]
 ) -> None:
     assert play(close) == ""
 
@@ -297,8 +298,10 @@ def test_a_button_and_escape_close_the_window(
 def test_what_goes_wrong_while_drawing_is_not_swallowed(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Drawing, "classify", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
-    monkeypatch.setattr(Drawing, "clear", lambda *_: None)
+    monkeypatch.setattr(
+        DrawingWindow, "show_answer", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
+    monkeypatch.setattr(DrawingWindow, "clear", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
         play(lambda drawing: draw(drawing, (100, 100), (200, 200)))
 
@@ -326,9 +329,7 @@ def test_without_a_display_d_is_a_line(name: str) -> None:
     with in_terminal(*QUICK, DISPLAY=name) as terminal:
         terminal.wait_for(PROMPT)
         line = " ".join(ask(terminal, "d"))
-        assert re.fullmatch(
-            r"Drawing needs a window \(.*display.*\): use a desktop, or connect with ssh -X\.", line
-        )
+        assert re.fullmatch(r"Drawing needs a desktop or ssh -X \(.*display.*\)\.", line)
         quit_program(terminal)
 
 

@@ -34,13 +34,13 @@ QUICK = ("--epochs", "1", "--hidden-nodes", "16")
 ENDLESS = ("--epochs", "10000", "--hidden-nodes", "16")
 
 PROMPT = "Enter an index (0 - 5999), ? for help, q to quit: "
-EXPLANATION = "Enter 0 - 5999, t 0 - t 999, n 0 - n 15 or ? for help."
+EXPLANATION = "Enter 0 - 5999, t 0 - 999, n 0 - 15, w, n, d, q or ?."
 ROW = re.compile(
     r" *(?P<epoch>\d+)/(?P<epochs>\d+) +(?P<images>[\d,]+)"
     r"  (?P<error>\d\.\d{4}) +(?P<accuracy>\d+\.\d\d)% +(?P<seconds>\d+\.\d) s"
 )
 ANSWER = re.compile(
-    r"Prediction: (?P<prediction>\d), label: (?P<label>\d)(?P<verdict>, right|  <-- WRONG)"
+    r"Prediction: (?P<prediction>\d), label: (?P<label>\d)(?P<verdict>, correct|  <-- WRONG)"
 )
 
 Sample = tuple[Array, Array, Array, Array]
@@ -148,7 +148,7 @@ def check_answer(
     assert answer
     assert int(answer["prediction"]) in [d for d, bar in enumerate(bars) if bar == max(bars)]
     assert int(answer["label"]) == label.argmax()
-    assert (answer["verdict"] == ", right") == (answer["prediction"] == answer["label"])
+    assert (answer["verdict"] == ", correct") == (answer["prediction"] == answer["label"])
     return answer.groupdict()
 
 
@@ -190,8 +190,8 @@ def test_a_row_has_the_error_and_the_accuracy_of_all_images(
     labels = np.eye(10)[[3, 5]]
     outputs = np.zeros((2, 10))
     outputs[0, 3], outputs[1, 4] = 1, 0.5
-    neural_network.training_display(labels)(3, 10, 1234, 1234, outputs)
-    row = ROW.fullmatch(capsys.readouterr().out.rstrip("\n"))
+    neural_network.training_table(labels)(3, 10, 1234, 1234, outputs)
+    row = ROW.fullmatch(capsys.readouterr().out.splitlines()[-1])
     assert row
     assert row.group("epoch", "epochs", "images") == ("3", "10", "1,234")
     assert float(row["error"]) == pytest.approx((1 + 0.25) / 20, abs=0.00005)
@@ -206,8 +206,8 @@ def test_before_the_prompt_it_says_how_good_it_is_and_what_to_ask_and_what_the_d
     assert found
     assert float(found[1]) == pytest.approx(100 - int(found[2]) / 10, abs=0.005)
     assert float(found[1]) > 94
-    assert hint == "Try w to see those, n to look inside, d to draw a digit."
-    assert sample == "This is only the bundled sample."
+    assert hint == "Try w for a mistake, n for a hidden node, d to draw a digit."
+    assert sample == "These figures are for the bundled sample, a tenth of MNIST."
 
 
 def test_without_epochs_there_is_no_table() -> None:
@@ -227,7 +227,7 @@ def test_all_of_mnist(full_mnist: Path) -> None:
     assert "bundled sample" not in training
     assert "label: 8" in last
     assert "label: 6" in last_test
-    assert all("Enter 0 - 59999, t 0 - t 9999" in answer for answer in explained)
+    assert all("Enter 0 - 59999, t 0 - 9999" in answer for answer in explained)
 
 
 def test_help_explains_the_options() -> None:
@@ -392,7 +392,7 @@ def test_an_index_is_answered_with_the_image_and_the_prediction(
 @pytest.mark.parametrize("question", NODES)
 def test_the_number_of_a_hidden_node_shows_it(dialogue: dict[str, str], question: str) -> None:
     _, title, _, *lines = dialogue[question].splitlines()
-    assert re.fullmatch(rf"Hidden node {NODES[question]}, number \d+ of 16 by strength:", title)
+    assert re.fullmatch(rf"Hidden node {NODES[question]}, rank \d+ of 16 by strength:", title)
     assert len(read_weights(lines)) == 10
 
 
@@ -480,7 +480,7 @@ def test_the_prompt_takes_as_many_images_as_there_are(
     assert len(prompt + "t 9999") < 60
     assert output.count("Enter an index (0 - 59999)") == 4
     assert output.count("Prediction") == 2
-    assert output.count("\nEnter 0 - 59999, t 0 - t 9999, n 0 - n 0 or ? for help.\n") == 1
+    assert output.count("\nEnter 0 - 59999, t 0 - 9999, n 0 - 0, w, n, d, q or ?.\n") == 1
 
 
 def test_w_shows_one_mistake_after_the_other_and_then_begins_again(
@@ -497,7 +497,7 @@ def test_w_shows_one_mistake_after_the_other_and_then_begins_again(
     assert answers[3] == answers[0]
     for count, (answer, index) in enumerate(zip(answers, wrong, strict=False), start=1):
         _, first, second, *lines = answer.splitlines()
-        assert (first, second) == (f"Mistake {count} of 3:", f"Test image {index}:")
+        assert (first, second) == (f"Misclassified image {count} of 3:", f"Test image {index}:")
         assert check_answer(lines, images[index], labels[index])["verdict"] == "  <-- WRONG"
 
 
@@ -530,7 +530,7 @@ def read_weights(rows: Sequence[str], longest_bar: int = 10, signs: str = "█�
     """Return the weights beside a picture, and the bars: their lengths and signs."""
     block, middle = tuple(signs)
     weights = []
-    assert rows[1][28:] == "   Weight to"
+    assert rows[1][28:] == "   Weight to output"
     for digit, row in enumerate(rows[2:12]):
         found = re.fullmatch(
             rf"   {digit} ([+-]\d\.\d\d) ( *)({block}*)[{middle}]({block}*)", row[28:]
@@ -579,8 +579,8 @@ def test_a_hidden_node_is_a_picture_with_signs_and_ten_weights(
     ask_in_process(monkeypatch, "n 1\n", EMPTY, EMPTY, [], by_hand)
     screen.seek(0)
     _, title, explanation, *rows, _ = screen.read().splitlines()
-    assert title == "Hidden node 1, number 2 of 3 by strength:"
-    assert explanation == f"Ink lowers [{key}] or raises its output."
+    assert title == "Hidden node 1, rank 2 of 3 by strength:"
+    assert explanation == f"Effect of ink on its output: lowers [{key}] raises"
     lowered, a_bit_lowered, zero, a_bit_raised, raised = tuple(key)
     wanted = np.full((14, 28), zero)
     wanted[2:4, 3:6] = raised
@@ -591,7 +591,7 @@ def test_a_hidden_node_is_a_picture_with_signs_and_ten_weights(
     numbers, bars = zip(*read_weights(rows, longest_bar, signs), strict=True)
     assert list(numbers) == [-2, -1, -0.5, 0, 0.1, 0.5, 1, 1.5, 2, 0.25]
     assert np.abs(np.array(bars) - longest_bar * by_hand[1][1] / 2).max() <= 0.501
-    assert max(map(len, rows)) <= max(40, columns)
+    assert max(map(len, rows)) <= max(47, columns)
 
 
 def test_n_shows_the_strongest_node_first_and_then_begins_again(
@@ -604,9 +604,9 @@ def test_n_shows_the_strongest_node_first_and_then_begins_again(
     network = Network(incoming, outgoing, np.zeros(3), np.zeros(10))
     ask_in_process(monkeypatch, "n\nn\nn 2\nn\nN\nn 3\n", EMPTY, EMPTY, [], network)
     output = capsys.readouterr().out
-    shown = re.findall(r"^Hidden node (\d), number (\d) of 3 by strength:$", output, re.M)
+    shown = re.findall(r"^Hidden node (\d), rank (\d) of 3 by strength:$", output, re.M)
     assert shown == [("2", "1"), ("0", "2"), ("2", "1"), ("1", "3"), ("2", "1")]
-    assert output.count("n 0 - n 2 or ? for help.") == 1
+    assert output.count("n 0 - 2, w, n, d, q or ?.") == 1
 
 
 # Interruptions
@@ -618,7 +618,9 @@ def check_interrupted(terminal: Terminal) -> None:
     terminal.press("\x03")
     assert terminal.finish() == 130
     for line in re.split("[\r\n]+", terminal.output.removeprefix(before).replace("^C", "")):
-        assert re.fullmatch(r"( *\d+/.*%|[\d,]+ kB of .*)? *", line)  # what came in the meantime
+        assert re.fullmatch(
+            r"( *\d+/.*% done|[\d,]+ kB of .*)? *", line
+        )  # what came in the meantime
     assert terminal.screen.cursor.x == 0
     assert terminal.rows()[-2] != ""
 
@@ -731,12 +733,12 @@ def test_the_sample_is_named_if_it_is_missing_too(tmp_path: Path) -> None:
 
 
 def test_requests_not_being_installed_is_one_line(tmp_path: Path) -> None:
-    missing = "raise ModuleNotFoundError(\"No module named 'requests'\")"
+    missing = "raise ModuleNotFoundError(name='requests')"
     (tmp_path / "requests.py").write_text(missing)
     outcome = run("q\n", PYTHONPATH=str(tmp_path), MNIST_DIR=str(tmp_path / "data"))
     assert outcome.status == 1
     assert outcome.errors.splitlines()[-1] == (
-        "No module named 'requests': pip install -r requirements.txt installs it"
+        "requests is missing: run pip install -r requirements.txt"
     )
 
 
@@ -797,8 +799,11 @@ def test_at_the_first_prompt_the_screen_still_says_that_this_is_the_sample_and_w
     assert re.match("Downloading train-images-.* and train-labels-.* to /.*/data", announcement)
     for mirror in ("http://127.0.0.1:1/", *import_data.MIRRORS):
         assert re.search(rf"^{mirror.split('/')[2]}: .*refused$", screen, re.M)
-    assert first_screen[-2:] == ["This is only the bundled sample.", PROMPT.rstrip()]
-    assert len(first_screen) <= 22
+    assert first_screen[-2:] == [
+        "These figures are for the bundled sample, a tenth of MNIST.",
+        PROMPT.rstrip(),
+    ]
+    assert len(first_screen) <= 24
 
 
 def test_a_first_start_downloads_both_splits(full_mnist: Path, tmp_path: Path) -> None:
@@ -822,7 +827,7 @@ def test_training_draws_over_one_line_for_each_epoch(
     terminal: Terminal, first_screen: list[str]
 ) -> None:
     lines = re.split("[\r\n]+", terminal.output)
-    live = [line for line in lines if re.fullmatch(rf" *1/{EPOCHS} +\d+%", line)]
+    live = [line for line in lines if re.fullmatch(rf" *1/{EPOCHS} +\d+% done", line)]
     assert live == sorted(live)
     assert len(live) > 5
     ended = [line for line in lines if ROW.fullmatch(line)]
@@ -834,7 +839,7 @@ def test_a_row_that_grows_is_drawn_once_for_each_percent(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(neural_network, "is_terminal", lambda _: True)
-    report = neural_network.training_display(np.eye(10))
+    report = neural_network.training_table(np.eye(10))
     for done in range(0, 999):
         report(1, 10, done, 999, np.eye(10))
     assert re.findall(r"\d+(?=%)", capsys.readouterr().out) == [str(n) for n in range(101)]
@@ -880,7 +885,7 @@ def test_the_digit_is_drawn_in_grays_and_fits_on_the_screen(
     beside = [terminal.screen.buffer[row][28] for row in range(24)]
     assert {(cell.fg, cell.bg) for cell in beside} == {("default", "default")}
     title, *drawing, words = ask(terminal, "w")
-    assert title.startswith("Mistake 1 of ")
+    assert title.startswith("Misclassified image 1 of ")
 
 
 def test_the_highest_bar_and_wrong_have_a_color_each(terminal: Terminal) -> None:
@@ -904,7 +909,7 @@ def test_a_hidden_node_is_drawn_in_grays(terminal: Terminal, sample: Sample) -> 
     network = neural_network.train(*sample[:2], hidden_nodes=16, seed=0)
     title, key, *rows = ask(terminal, "n 3")
     assert title.startswith("Hidden node 3, ")
-    assert key == "Ink lowers [▀▀▀▀▀] or raises its output."
+    assert key == "Effect of ink on its output: lowers [▀▀▀▀▀] raises"
     incoming = network.weights_input_to_hidden[:, 3]
     wanted = 0.5 + 0.5 * incoming / np.percentile(np.abs(incoming), 98)
     drawn = read_grays(terminal, "Enter")
