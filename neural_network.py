@@ -430,7 +430,7 @@ def check_training_set(images: Array, labels: Array) -> None:
 ImageSet = tuple[Array, Array]  # images and their labels
 
 HELP = """\
-  42     training image 42, which the network has learned from
+  42     training image 42, which the network learned from
   t 42   test image 42, which the network has never seen
   Enter  a random test image
   w      the next test image that the network misclassifies
@@ -438,7 +438,7 @@ HELP = """\
   n 42   hidden node 42
   d      a digit that you draw with the mouse
   ?      this help
-  q      quit (so does Ctrl-D, or Ctrl-Z and Enter on Windows)
+  q      quit (or Ctrl-D; on Windows Ctrl-Z and Enter)
 
 The ten outputs beside an image are scores from 0 to 1, not probabilities. The digit with the \
 highest output is the prediction.
