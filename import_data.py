@@ -22,7 +22,7 @@ SPLITS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-# Of the uncompressed files. No mirror has to be trusted, because nothing else is ever used.
+# Hashes of the uncompressed files. Only files that match are used, so no mirror has to be trusted.
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
@@ -31,7 +31,7 @@ SHA256 = {
 }
 LARGEST_FILE = 50_000_000  # bytes; the training images have 47 million, uncompressed
 
-# The first tenth of each split comes with the program. Git guards it, so it needs no hashes.
+# The first tenth of each split. It comes with the code, so it is not verified.
 SAMPLE_FOLDER = Path(__file__).resolve().parent / "tests" / "mnist_sample"
 
 
@@ -96,7 +96,7 @@ def get_data(
 
 
 def find_file(folder: Path, name: str) -> Path:
-    """Return the path of a file in whichever spelling the folder has, or else of `name` itself."""
+    """Return the path of a file in any of its four spellings, or of `name` if there is none."""
     dotted = name.replace("-idx", ".idx")
     paths = [folder / spelling for spelling in (name, dotted, f"{name}.gz", f"{dotted}.gz")]
     return next(filter(Path.is_file, paths), paths[0])
@@ -112,7 +112,9 @@ def read_file(folder: Path, name: str) -> bytes:
     path = find_file(folder, name)
     content = uncompressed(path.read_bytes())
     if folder != SAMPLE_FOLDER and hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise DataError(f"{path} is not MNIST's: remove it, or set MNIST_DIR to a different folder")
+        raise DataError(
+            f"{path} is damaged or not from MNIST: remove it, or set MNIST_DIR to a different folder"
+        )
     return content
 
 
@@ -141,9 +143,8 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
-# A mirror is given up when a file takes longer than the mirror's share of PATIENCE_SECONDS and one
-# more second for each SLOWEST_BYTES_PER_SECOND that have come. If no mirror answers, all of them
-# together take 12 seconds, so the program's prompt is there within 15.
+# The mirrors share PATIENCE_SECONDS, so the program falls back to the sample within 15 seconds if
+# none of them answers. For each SLOWEST_BYTES_PER_SECOND received, a mirror has one more second.
 PATIENCE_SECONDS = 12
 SLOWEST_BYTES_PER_SECOND = 20_000
 TIMEOUT = (2, 10)  # seconds to connect to one address of a server, and to wait for more data
@@ -154,18 +155,15 @@ def download(folder: Path, split: str) -> None:
     names = " and ".join(missing_files(folder, split))
     if folder == SAMPLE_FOLDER:
         raise DataError(f"The bundled sample lacks {names}: restore {folder} from the repository")
-    own_mirror = os.environ.get("MNIST_MIRROR", "").strip()
-    if own_mirror and not own_mirror.lower().startswith(("http://", "https://")):
-        raise DataError(f"MNIST_MIRROR must begin with http:// or https://, but is {own_mirror!r}")
+    mirrors = mirror_urls()
     for name in SHA256:
         if find_file(folder, name).is_file():
             read_file(folder, name)  # a wrong file is an error with and without a network
 
-    mirrors = [own_mirror, *MIRRORS] if own_mirror else MIRRORS
     failures = []
     folder.mkdir(parents=True, exist_ok=True)
     # A file is moved to its place when it is complete, so no program ever reads a part of it. The
-    # temporary folder is made before the download, which is useless if nothing can be written.
+    # temporary folder is made first because a download is useless if nothing can be written.
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         print_progress(f"Downloading {names} to {folder}")
         for mirror in mirrors:
@@ -176,13 +174,27 @@ def download(folder: Path, split: str) -> None:
                     Path(temporary, name).replace(folder / name)
                 return
             except DownloadError as error:
-                failures.append(f"{mirror.split('/')[2]}: {error}")
+                failures.append(f"{host(mirror)}: {error}")
                 print_progress(failures[-1])
+    names = " and ".join(missing_files(folder, split))
     raise DownloadError(
         "\n    ".join([f"{names} could not be downloaded:", *failures])
         + f"\nPut the files into {folder}, set MNIST_MIRROR to the URL of a different mirror, "
         f"or use the bundled sample: get_data({split!r}, folder={str(SAMPLE_FOLDER)!r})"
     )
+
+
+def mirror_urls() -> list[str]:
+    """Return the URLs of the mirrors, the user's own one first."""
+    own = os.environ.get("MNIST_MIRROR", "").strip()
+    if own and not own.lower().startswith(("http://", "https://")):
+        raise DataError(f"MNIST_MIRROR must begin with http:// or https://, but is {own!r}")
+    return [own, *MIRRORS] if own else [*MIRRORS]
+
+
+def host(url: str) -> str:
+    """Return the host of a URL, without a user name and password."""
+    return url.split("/")[2].rpartition("@")[2]
 
 
 def fetch(mirror: str, name: str, patience: float) -> bytes:
@@ -194,7 +206,7 @@ def fetch(mirror: str, name: str, patience: float) -> bytes:
     import requests  # here, because it takes 0.1 s and most starts download nothing
 
     body = bytearray()
-    errors: list[OSError] = []
+    errors: list[Exception] = []
     given_up = threading.Event()
 
     def receive() -> None:
@@ -206,7 +218,7 @@ def fetch(mirror: str, name: str, patience: float) -> bytes:
                     body.extend(piece)
                     if given_up.is_set() or len(body) > LARGEST_FILE:
                         break
-        except OSError as error:  # which all exceptions of requests are
+        except Exception as error:  # whatever it is, this mirror has failed
             errors.append(error)
 
     thread = threading.Thread(target=receive, daemon=True)
@@ -214,34 +226,36 @@ def fetch(mirror: str, name: str, patience: float) -> bytes:
     started = time.monotonic()
     try:
         while thread.is_alive():
-            print_progress(f"{len(body) / 1000:,.0f} kB of {name}.gz from {mirror}", live=True)
+            print_progress(
+                f"{len(body) / 1000:,.0f} kB of {name}.gz from {host(mirror)}", live=True
+            )
             thread.join(0.1)
             seconds = time.monotonic() - started
             if seconds > patience + len(body) / SLOWEST_BYTES_PER_SECOND:
-                raise DownloadError(f"too slow, {len(body):,} bytes in {seconds:.0f} seconds")
+                raise DownloadError(f"only {len(body):,} bytes in {seconds:.0f} seconds")
     finally:
         given_up.set()  # after Ctrl-C, too
     if errors:
         raise DownloadError(reason(errors[0]))
     content = uncompressed(bytes(body))
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise DownloadError(f"sent a different file of {len(body):,} bytes")
+        raise DownloadError(f"sent {len(body):,} bytes that are not {name}.gz")
     print_progress("", live=True)  # erases the last live line
     return content
 
 
 def reason(error: BaseException) -> str:
-    """Return in a few printable words why a request failed: the error that the others wrap."""
+    """Return in one line why a request failed: the innermost error, which the others wrap."""
     while error.__context__:
         error = error.__context__
-    words = str(error).partition(" for url: ")[0] or type(error).__name__
-    return "".join(filter(str.isprintable, words))[:100]
+    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(words.partition(" for url: ")[0].split())
 
 
 def print_progress(line: str, *, live: bool = False) -> None:
-    """Print a line on stderr. In a terminal, a live line is replaced by the next one.
+    """Print a line on stderr. In a terminal, a live line is replaced by the next line.
 
-    It is cut to the width of the terminal, because a line that wraps cannot be replaced.
+    A live line is cut to the width of the terminal because a line that wraps cannot be replaced.
     """
     if is_terminal(sys.stderr):
         width = shutil.get_terminal_size().columns - 1
@@ -254,8 +268,8 @@ def print_progress(line: str, *, live: bool = False) -> None:
 def is_terminal(stream: TextIO) -> bool:
     """Return whether a stream is a terminal in which a line can be replaced.
 
-    The shell of IDLE says that its streams are terminals, but they are none: they are not the
-    process's own.
+    The shell of IDLE claims to be a terminal but cannot replace a line. Its streams are not those
+    of the process.
     """
     own = stream is sys.__stdout__ or stream is sys.__stderr__
     return own and stream.isatty() and os.environ.get("TERM") != "dumb"

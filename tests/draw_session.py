@@ -12,9 +12,9 @@ from terminal import Terminal
 
 PROJECT = Path(__file__).resolve().parent.parent
 PICTURE = PROJECT / ".github" / "session.svg"
-TITLE = "A terminal: the network classifies one digit correctly and a different one incorrectly"
+TITLE = "A terminal: a digit that the network classifies correctly, and a hidden node"
 PROMPT = "q to quit: "
-QUESTIONS = ("0", "w")  # a training digit, a mistake
+QUESTIONS = ("0", "n")  # a training image, the strongest hidden node
 
 LINES, COLUMNS = 100, 60  # more lines than the session takes: the picture ends at the last prompt
 SIDE = 7  # of a pixel of a digit: a character is one wide and two high

@@ -123,7 +123,7 @@ def stop_halfway(request: Request) -> None:
 
 
 def trickle(size: int, seconds: float) -> Answer:
-    """Send the file in pieces of a size, with a pause after each."""
+    """Send the file in pieces of `size` bytes, with a pause after each."""
 
     def answer(request: Request) -> None:
         request.send_headers(len(request.content))

@@ -631,7 +631,7 @@ def test_an_interruption_of_a_download_ends_the_program_and_leaves_nothing(tmp_p
         in_terminal(MNIST_DIR=str(tmp_path), MNIST_MIRROR=mirror.url) as terminal,
     ):
         for _ in range(3):
-            terminal.wait_for(f"\r999 kB of train-images-idx3-ubyte.gz from {mirror.url}")
+            terminal.wait_for(f"\r999 kB of train-images-idx3-ubyte.gz from {mirror.host}")
         assert sum("kB" in row for row in terminal.rows()) == 1
         check_interrupted(terminal)
     assert list(tmp_path.iterdir()) == []
