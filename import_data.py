@@ -113,7 +113,7 @@ def read_file(folder: Path, name: str) -> bytes:
     content = uncompressed(path.read_bytes())
     if folder != SAMPLE_FOLDER and hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise DataError(
-            f"{path} is damaged or not from MNIST: remove it, or set MNIST_DIR to a different folder"
+            f"{path} is damaged or not from MNIST: remove it or set MNIST_DIR to a different folder"
         )
     return content
 

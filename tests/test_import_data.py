@@ -400,7 +400,8 @@ class TestFolder:
             get_data()
         where = mnist.folder / name
         assert str(caught.value) == (
-            f"{where} is damaged or not from MNIST: remove it, or set MNIST_DIR to a different folder"
+            f"{where} is damaged or not from MNIST: "
+            "remove it or set MNIST_DIR to a different folder"
         )
         assert read_files(mnist.folder) == {name: content}
         assert mirror.requested == []
