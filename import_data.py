@@ -165,6 +165,157 @@ def coverage(count: int, length: int) -> NDArray[np.float64]:
     return weights
 
 
+def find_ink(picture: ArrayLike) -> NDArray[np.float64]:
+    """Return the ink in a photo, scan or screenshot of one digit.
+
+    The ink may be darker or lighter than the paper, a shadow may lie across the picture, and there
+    may be specks, or rules of a form along the border.
+
+    Parameters
+    ----------
+    picture : array of shape (height, width), (height, width, 3) or (height, width, 4)
+        Grayscale, RGB or RGBA: uint8 from 0 (black) to 255 (white), or bool or floats from 0 to 1.
+
+    Returns
+    -------
+    float64 array of shape (rows, columns)
+        From 0 (paper) to 1 (ink), cut out around the digit, with at most 20 rows and 20 columns.
+
+    Raises
+    ------
+    ValueError
+        If `picture` is not as described, or shows no ink.
+    """
+    brightness = shrink(brightness_on_white(picture), 112)  # pixels, four times MNIST's 28
+    darkness, is_ink = compare_with_paper(brightness)
+    # Paper fills most of the four corners: the digit rarely reaches them, and rules are thin.
+    size = min(is_ink.shape) // 6 + 1
+    corners = np.arange(-size, size)  # negative indices count from the other end
+    if is_ink[np.ix_(corners, corners)].mean() > 0.5:
+        darkness, is_ink = 1 - darkness, ~is_ink  # the ink is the lighter of the two
+    ink = np.where(belongs_to_digit(is_ink), darkness.clip(0, 1), 0)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    ink = shrink(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 20)  # as in MNIST
+    ink /= ink.max()  # because shrinking has made the lines of a thin pen faint
+    return ink
+
+
+def brightness_on_white(picture: ArrayLike) -> NDArray[np.floating]:
+    """Return the mean of red, green and blue, from 0 to 1, with white behind what is transparent.
+
+    Raises
+    ------
+    ValueError
+        If `picture` is not as `find_ink` describes it.
+    """
+    pixels = np.asarray(picture)
+    if pixels.size == 0 or not (
+        pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    ):
+        shapes = "(height, width), (height, width, 3) or (height, width, 4)"
+        raise ValueError(f"picture must have the shape {shapes}, not {pixels.shape}")
+    if pixels.dtype != np.uint8 and pixels.dtype.kind not in "bf":
+        raise ValueError(f"picture must be of type uint8, bool or float, not {pixels.dtype}")
+    white = 255 if pixels.dtype == np.uint8 else 1
+    if not (pixels.min() >= 0 and pixels.max() <= white):  # either is NaN if a pixel is
+        extremes = f"from {pixels.min():g} to {pixels.max():g}"
+        raise ValueError(f"picture must be from 0 to 1 if it is of type float, not {extremes}")
+    if pixels.ndim == 2:
+        gray: NDArray[np.floating] = np.divide(pixels, white, dtype=np.float32)
+        return gray
+    color: NDArray[np.floating] = pixels[..., :3] @ np.full(3, 1 / (3 * white), np.float32)
+    if pixels.shape[2] == 3:
+        return color
+    opacity: NDArray[np.floating] = np.divide(pixels[..., 3], white, dtype=np.float32)
+    return 1 - opacity + opacity * color
+
+
+def shrink(image: NDArray[np.floating], longest: int) -> NDArray[np.float64]:
+    """Return an image reduced, if need be, so that its longer side has `longest` pixels."""
+    scale = min(1, longest / max(image.shape))
+    height, width = (max(1, round(scale * side)) for side in image.shape)
+    shrunk: NDArray[np.float64] = (
+        coverage(height, image.shape[0]) @ image @ coverage(width, image.shape[1]).T
+    )
+    return shrunk
+
+
+def compare_with_paper(
+    brightness: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return how dark each pixel is between paper (0) and dark ink (1), and which ones are dark.
+
+    A shadow changes the brightness evenly, and that of paper and ink alike. So two parallel planes
+    are fitted to the brightness, one to the light pixels and one to the dark ones. What remains
+    when their slope is subtracted is divided by Otsu's threshold into light and dark pixels. At
+    first all pixels are light, and a few rounds settle it.
+
+    Raises
+    ------
+    ValueError
+        If the planes are less than 1/255 apart, the smallest difference in a uint8 picture.
+    """
+    row, column = np.indices(brightness.shape)
+    is_dark = np.zeros(brightness.shape, bool)
+    for _ in range(3):
+        terms = np.stack([np.ones(brightness.shape), row, column, is_dark]).reshape(4, -1)
+        fit = np.linalg.lstsq(terms.T, brightness.ravel(), rcond=None)[0]
+        paper, slope_down, slope_right, contrast = fit
+        difference = brightness - (paper + slope_down * row + slope_right * column)
+        is_dark = difference < otsu_threshold(difference)
+    if contrast > -1 / 255:
+        raise ValueError("picture must have ink that is darker or lighter than its paper")
+    return difference / contrast, is_dark
+
+
+def otsu_threshold(values: NDArray[np.float64]) -> float:
+    """Return the value below which one of two classes lies so that the classes differ most.
+
+    They differ most where the variance between them is largest (Otsu 1979, A threshold selection
+    method from gray-level histograms, equation 18).
+    """
+    values = np.sort(values, axis=None)
+    below = np.arange(values.size)  # how many values are in the lower class
+    sums = np.cumsum(values - values.mean()) - (values - values.mean())
+    variance = sums**2 / np.maximum(below * (values.size - below), 1)
+    return float(values[variance.argmax()])
+
+
+def belongs_to_digit(is_ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which pixels are ink of the digit, and not of specks or of rules along the border.
+
+    Each pixel weighs the square of its distance from the border, so that small parts and parts
+    along the border are light. Those with less than a twentieth of the heaviest are left out.
+    """
+    down, right = (np.minimum(np.arange(n), np.arange(n)[::-1]) + 1 for n in is_ink.shape)
+    weights = is_ink * np.minimum.outer(down, right) ** 2
+    part = connected_parts(is_ink)
+    weight_of_part = np.bincount(part.ravel(), weights.ravel())
+    belongs: NDArray[np.bool_] = weight_of_part[part] >= weight_of_part.max() / 20
+    return belongs
+
+
+def connected_parts(is_ink: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return a number for each pixel, the same for those that are connected by ink.
+
+    Ink is connected to the ink in the eight pixels around it. At first each pixel has a number of
+    its own. Then the higher number of each connected pair is joined to the lower one, until there
+    is no such pair (Shiloach and Vishkin 1982, An O(log n) parallel connectivity algorithm).
+    """
+    padded = np.pad(is_ink, 1)
+    width = padded.shape[1]
+    pixels = np.flatnonzero(padded)
+    pairs = np.hstack([(pixels, pixels + step) for step in (1, width - 1, width, width + 1)])
+    pairs = pairs[:, padded.ravel()[pairs[1]]]
+    number = np.arange(padded.size)
+    while True:
+        lower, higher = np.sort(number[pairs], axis=0)
+        if (lower == higher).all():
+            return number.reshape(padded.shape)[1:-1, 1:-1]
+        np.minimum.at(number, higher, lower)
+        number = number[number]
+
+
 def missing_files(folder: Path) -> list[str]:
     """Return the names of the files of MNIST that a folder lacks, compressed and uncompressed."""
     present = {path.name for path in folder.iterdir()} if folder.exists() else set()
