@@ -168,7 +168,7 @@ def coverage(count: int, length: int) -> NDArray[np.float64]:
 def find_ink(picture: ArrayLike) -> NDArray[np.float64]:
     """Return the ink in a photo, scan or screenshot of one digit.
 
-    The ink may be darker or lighter than the paper, a shadow may lie across the picture, and there
+    The ink may be darker or lighter than the paper. A shadow may lie across the picture, and there
     may be specks, or rules of a form along the border.
 
     Parameters
@@ -184,24 +184,24 @@ def find_ink(picture: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If `picture` is not as described, or shows no ink.
+        If `picture` is not as described, or has no ink.
     """
-    brightness = shrink(brightness_on_white(picture), 112)  # pixels, four times MNIST's 28
-    darkness, is_ink = compare_with_paper(brightness)
-    # Paper fills most of the four corners: the digit rarely reaches them, and rules are thin.
+    brightness = shrink(brightness_on_white(picture), 112)  # four times the size of MNIST's images
+    darkness, is_ink = separate(brightness)
+    # Most of the four corners is paper, because strokes seldom reach them and rules are thin.
     size = min(is_ink.shape) // 6 + 1
-    corners = np.arange(-size, size)  # negative indices count from the other end
+    corners = np.arange(-size, size)  # negative indices count from the opposite border
     if is_ink[np.ix_(corners, corners)].mean() > 0.5:
-        darkness, is_ink = 1 - darkness, ~is_ink  # the ink is the lighter of the two
+        darkness, is_ink = 1 - darkness, ~is_ink  # the ink is lighter than the paper
     ink = np.where(belongs_to_digit(is_ink), darkness.clip(0, 1), 0)
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    ink = shrink(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 20)  # as in MNIST
-    ink /= ink.max()  # because shrinking has made the lines of a thin pen faint
+    ink = shrink(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 20)
+    ink /= ink.max()  # because the lines of a thin pen are faint at MNIST's size
     return ink
 
 
 def brightness_on_white(picture: ArrayLike) -> NDArray[np.floating]:
-    """Return the mean of red, green and blue, from 0 to 1, with white behind what is transparent.
+    """Return the mean of red, green and blue, from 0 to 1, with white behind transparent pixels.
 
     Raises
     ------
@@ -209,9 +209,7 @@ def brightness_on_white(picture: ArrayLike) -> NDArray[np.floating]:
         If `picture` is not as `find_ink` describes it.
     """
     pixels = np.asarray(picture)
-    if pixels.size == 0 or not (
-        pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
-    ):
+    if pixels.size == 0 or (pixels.ndim != 2 and pixels.shape[2:] not in ((3,), (4,))):
         shapes = "(height, width), (height, width, 3) or (height, width, 4)"
         raise ValueError(f"picture must have the shape {shapes}, not {pixels.shape}")
     if pixels.dtype != np.uint8 and pixels.dtype.kind not in "bf":
@@ -231,7 +229,7 @@ def brightness_on_white(picture: ArrayLike) -> NDArray[np.floating]:
 
 
 def shrink(image: NDArray[np.floating], longest: int) -> NDArray[np.float64]:
-    """Return an image reduced, if need be, so that its longer side has `longest` pixels."""
+    """Return an image with its longer side reduced to `longest` pixels, unless it is shorter."""
     scale = min(1, longest / max(image.shape))
     height, width = (max(1, round(scale * side)) for side in image.shape)
     shrunk: NDArray[np.float64] = (
@@ -240,15 +238,19 @@ def shrink(image: NDArray[np.floating], longest: int) -> NDArray[np.float64]:
     return shrunk
 
 
-def compare_with_paper(
-    brightness: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Return how dark each pixel is between paper (0) and dark ink (1), and which ones are dark.
+def separate(brightness: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Separate dark pixels from light ones, where a shadow may lie across both.
 
-    A shadow changes the brightness evenly, and that of paper and ink alike. So two parallel planes
-    are fitted to the brightness, one to the light pixels and one to the dark ones. What remains
-    when their slope is subtracted is divided by Otsu's threshold into light and dark pixels. At
-    first all pixels are light, and a few rounds settle it.
+    A shadow changes the brightness of paper and ink alike, by about the same amount per pixel of
+    distance. So two parallel planes are fitted, one to the brightness of the light pixels and one
+    to that of the dark ones, and their slope is subtracted. Otsu's threshold then divides the
+    pixels. Because no pixel is known to be dark at first, the first fit is a single plane.
+
+    Returns
+    -------
+    darkness : float64 array
+        0 on the plane of the light pixels, 1 on that of the dark ones.
+    is_dark : bool array
 
     Raises
     ------
@@ -257,35 +259,38 @@ def compare_with_paper(
     """
     row, column = np.indices(brightness.shape)
     is_dark = np.zeros(brightness.shape, bool)
-    for _ in range(3):
+    for _ in range(2):
         terms = np.stack([np.ones(brightness.shape), row, column, is_dark]).reshape(4, -1)
         fit = np.linalg.lstsq(terms.T, brightness.ravel(), rcond=None)[0]
-        paper, slope_down, slope_right, contrast = fit
-        difference = brightness - (paper + slope_down * row + slope_right * column)
+        level, slope_down, slope_right, step = fit
+        difference = brightness - (level + slope_down * row + slope_right * column)
         is_dark = difference < otsu_threshold(difference)
-    if contrast > -1 / 255:
+    if step > -1 / 255:
         raise ValueError("picture must have ink that is darker or lighter than its paper")
-    return difference / contrast, is_dark
+    return difference / step, is_dark
 
 
 def otsu_threshold(values: NDArray[np.float64]) -> float:
-    """Return the value below which one of two classes lies so that the classes differ most.
+    """Return the threshold that divides values into the two classes that differ most.
 
-    They differ most where the variance between them is largest (Otsu 1979, A threshold selection
-    method from gray-level histograms, equation 18).
+    The values below the threshold are one class, the others the second one. The variance between
+    the two is the largest possible (Otsu 1979, A threshold selection method from gray-level
+    histograms, equation 18).
     """
     values = np.sort(values, axis=None)
-    below = np.arange(values.size)  # how many values are in the lower class
-    sums = np.cumsum(values - values.mean()) - (values - values.mean())
-    variance = sums**2 / np.maximum(below * (values.size - below), 1)
+    below = np.arange(values.size)  # the number of values below each
+    deviations = values - values.mean()
+    sums = np.cumsum(deviations) - deviations  # of those below
+    variance = sums**2 / np.maximum(below * (values.size - below), 1)  # between the classes
     return float(values[variance.argmax()])
 
 
 def belongs_to_digit(is_ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which pixels are ink of the digit, and not of specks or of rules along the border.
+    """Return which pixels are ink of the digit, without specks and rules along the border.
 
-    Each pixel weighs the square of its distance from the border, so that small parts and parts
-    along the border are light. Those with less than a twentieth of the heaviest are left out.
+    Each pixel of ink weighs the square of its distance from the border, so that connected parts
+    weigh little if they are small or lie along the border. A part with less than a twentieth of the
+    heaviest one's weight is left out.
     """
     down, right = (np.minimum(np.arange(n), np.arange(n)[::-1]) + 1 for n in is_ink.shape)
     weights = is_ink * np.minimum.outer(down, right) ** 2
@@ -296,11 +301,11 @@ def belongs_to_digit(is_ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def connected_parts(is_ink: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Return a number for each pixel, the same for those that are connected by ink.
+    """Return a number for each pixel, the same for pixels that are connected by ink.
 
-    Ink is connected to the ink in the eight pixels around it. At first each pixel has a number of
-    its own. Then the higher number of each connected pair is joined to the lower one, until there
-    is no such pair (Shiloach and Vishkin 1982, An O(log n) parallel connectivity algorithm).
+    Ink is connected to ink in the eight pixels around it. At first each pixel has a number of its
+    own. Then the higher number of each connected pair becomes the lower one, until all pairs have
+    equal numbers (Shiloach and Vishkin 1982, An O(log n) parallel connectivity algorithm).
     """
     padded = np.pad(is_ink, 1)
     width = padded.shape[1]

@@ -140,6 +140,14 @@ def test_the_lines_of_a_thin_pen_become_dark() -> None:
     assert ink.max() == 1
 
 
+def test_smooth_edges_stay_smooth() -> None:
+    picture = np.full((28, 28), 0.9)
+    picture[4:24, 12:16] -= 0.6 * np.array([0.7, 1, 1, 0.7])
+    ink = find_ink(picture)
+    assert ink[:, 1:3] == pytest.approx(1)
+    assert ink[:, [0, 3]] == pytest.approx(0.7 / 0.85)  # 1 is the mean of the ink
+
+
 def test_photos_are_classified_as_the_images_that_they_show(
     sample: tuple[Picture, ...], trained: Network
 ) -> None:
