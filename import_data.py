@@ -195,8 +195,9 @@ def find_ink(picture: ArrayLike) -> NDArray[np.float64]:
         darkness, is_ink = 1 - darkness, ~is_ink  # the ink is lighter than the paper
     ink = np.where(belongs_to_digit(is_ink), darkness.clip(0, 1), 0)
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    # At the size of MNIST's digits the lines of a thin pen are faint, so the ink is scaled.
     ink = shrink(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 20)
-    ink /= ink.max()  # because the lines of a thin pen are faint at MNIST's size
+    ink /= ink.max()
     return ink
 
 
