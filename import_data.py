@@ -252,34 +252,173 @@ def reason(error: BaseException) -> str:
     return " ".join(words.partition(" for url: ")[0].split())
 
 
-def print_progress(line: str, *, live: bool = False) -> None:
-    """Print a line on stderr. In a terminal, a live line is replaced by the next line.
+# Pictures of one's own digits
 
-    A live line is cut to the width of the terminal because a line that wraps cannot be replaced.
+
+def find_ink(picture: ArrayLike) -> NDArray[np.float64]:
+    """Return the ink in a photo, scan or screenshot of one digit.
+
+    The ink may be darker or lighter than the paper. A shadow may lie across the picture, and there
+    may be specks, or rules of a form along the border.
+
+    Parameters
+    ----------
+    picture : array of shape (height, width), (height, width, 3) or (height, width, 4)
+        Grayscale, RGB or RGBA: uint8 from 0 (black) to 255 (white), or bool or floats from 0 to 1.
+
+    Returns
+    -------
+    float64 array of shape (rows, columns)
+        From 0 (paper) to 1 (ink), cropped to the digit, with at most 20 rows and 20 columns.
+
+    Raises
+    ------
+    ValueError
+        If `picture` is not as described, or has no ink.
     """
-    if is_terminal(sys.stderr):
-        width = shutil.get_terminal_size().columns - 1
-        print("\r" + " " * width, end="\r", file=sys.stderr)
-        print(line[:width] if live else line, end="" if live else "\n", file=sys.stderr, flush=True)
-    elif not live:
-        print(line, file=sys.stderr, flush=True)
+    brightness = shrink(brightness_on_white(picture), 112)  # four times the size of MNIST's images
+    darkness, is_ink = separate(brightness)
+    # The four corners are mostly paper because strokes seldom reach them and rules are thin.
+    size = min(is_ink.shape) // 6 + 1
+    corners = np.arange(-size, size)  # negative indices count from the opposite border
+    if is_ink[np.ix_(corners, corners)].mean() > 0.5:
+        darkness, is_ink = 1 - darkness, ~is_ink  # the ink is lighter than the paper
+    ink = np.where(belongs_to_digit(is_ink), darkness.clip(0, 1), 0)
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    # The lines of a thin pen are faint at the size of MNIST's digits, so the ink is scaled.
+    ink = shrink(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 20)
+    ink /= ink.max()
+    return ink
 
 
-def is_terminal(stream: TextIO) -> bool:
-    """Return whether a stream is a terminal in which a line can be replaced.
+def brightness_on_white(picture: ArrayLike) -> NDArray[np.floating]:
+    """Return the mean of red, green and blue, from 0 to 1, with white behind transparent pixels.
 
-    The shell of IDLE claims to be a terminal but cannot replace a line. Its streams are not those
-    of the process.
+    Raises
+    ------
+    ValueError
+        If `picture` is not as `find_ink` describes it.
     """
-    own = stream is sys.__stdout__ or stream is sys.__stderr__
-    return own and stream.isatty() and os.environ.get("TERM") != "dumb"
+    pixels = np.asarray(picture)
+    if pixels.size == 0 or (pixels.ndim != 2 and pixels.shape[2:] not in ((3,), (4,))):
+        shapes = "(height, width), (height, width, 3) or (height, width, 4)"
+        raise ValueError(f"picture must have the shape {shapes}, not {pixels.shape}")
+    if pixels.dtype != np.uint8 and pixels.dtype.kind not in "bf":
+        raise ValueError(f"picture must be of type uint8, bool or float, not {pixels.dtype}")
+    white = 255 if pixels.dtype == np.uint8 else 1
+    if not (pixels.min() >= 0 and pixels.max() <= white):  # either is NaN if a pixel is
+        extremes = f"from {pixels.min():g} to {pixels.max():g}"
+        raise ValueError(f"picture must be from 0 to 1 if it is of type float, not {extremes}")
+    if pixels.ndim == 2:
+        gray: NDArray[np.floating] = np.divide(pixels, white, dtype=np.float32)
+        return gray
+    color: NDArray[np.floating] = pixels[..., :3] @ np.full(3, 1 / (3 * white), np.float32)
+    if pixels.shape[2] == 3:
+        return color
+    opacity: NDArray[np.floating] = np.divide(pixels[..., 3], white, dtype=np.float32)
+    return 1 - opacity + opacity * color
+
+
+def shrink(image: NDArray[np.floating], longest: int) -> NDArray[np.float64]:
+    """Return an image with its longer side reduced to `longest` pixels, unless it is shorter."""
+    scale = min(1, longest / max(image.shape))
+    height, width = (max(1, round(scale * side)) for side in image.shape)
+    shrunk: NDArray[np.float64] = (
+        coverage(height, image.shape[0]) @ image @ coverage(width, image.shape[1]).T
+    )
+    return shrunk
+
+
+def separate(brightness: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Separate dark pixels from light ones, where a shadow may lie across both.
+
+    A shadow changes the brightness of paper and ink by about the same amount, which grows steadily
+    across the picture. Therefore two parallel planes are fitted, one to the brightness of the light
+    pixels and one to the brightness of the dark pixels, and their slope is subtracted. Then Otsu's
+    threshold separates the pixels. The first fit is a single plane because no pixel is known to be
+    dark yet.
+
+    Returns
+    -------
+    darkness : float64 array
+        0 on the plane of the light pixels, 1 on the plane of the dark pixels.
+    is_dark : bool array
+
+    Raises
+    ------
+    ValueError
+        If the planes are less than 1/255 apart, the smallest difference in a uint8 picture.
+    """
+    row, column = np.indices(brightness.shape)
+    is_dark = np.zeros(brightness.shape, bool)
+    for _ in range(2):
+        terms = np.stack([np.ones(brightness.shape), row, column, is_dark]).reshape(4, -1)
+        fit = np.linalg.lstsq(terms.T, brightness.ravel(), rcond=None)[0]
+        level, slope_down, slope_right, step = fit
+        difference = brightness - (level + slope_down * row + slope_right * column)
+        is_dark = difference < otsu_threshold(difference)
+    if step > -1 / 255:
+        raise ValueError("picture must have ink that is darker or lighter than its paper")
+    return difference / step, is_dark
+
+
+def otsu_threshold(values: NDArray[np.float64]) -> float:
+    """Return the threshold that divides values into the two classes that differ most.
+
+    Values below the threshold form one class and the remaining values the second. The threshold
+    maximizes the variance between the classes (Otsu, A threshold selection method from gray-level
+    histograms, 1979, equation 18).
+    """
+    values = np.sort(values, axis=None)
+    below = np.arange(values.size)  # the number of values below each
+    deviations = values - values.mean()
+    sums = np.cumsum(deviations) - deviations  # of those below
+    variance = sums**2 / np.maximum(below * (values.size - below), 1)  # between the classes
+    return float(values[variance.argmax()])
+
+
+def belongs_to_digit(is_ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which pixels are ink of the digit, without specks and rules along the border.
+
+    Each pixel of ink weighs the square of its distance from the border, so connected parts weigh
+    little if they are small or lie along the border. Parts with less than a twentieth of the weight
+    of the heaviest part are left out.
+    """
+    down, right = (np.minimum(np.arange(n), np.arange(n)[::-1]) + 1 for n in is_ink.shape)
+    weights = is_ink * np.minimum.outer(down, right) ** 2
+    part = connected_parts(is_ink)
+    weight_of_part = np.bincount(part.ravel(), weights.ravel())
+    belongs: NDArray[np.bool_] = weight_of_part[part] >= weight_of_part.max() / 20
+    return belongs
+
+
+def connected_parts(is_ink: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return a number for each pixel, the same for pixels that are connected by ink.
+
+    Ink is connected to ink in the eight pixels around it. At first, each pixel has a number of its
+    own. Then the higher number of each connected pair is replaced by the lower number until the
+    numbers of all pairs are equal (Shiloach and Vishkin, An O(log n) parallel connectivity
+    algorithm, 1982).
+    """
+    padded = np.pad(is_ink, 1)
+    width = padded.shape[1]
+    pixels = np.flatnonzero(padded)
+    pairs = np.hstack([(pixels, pixels + step) for step in (1, width - 1, width, width + 1)])
+    pairs = pairs[:, padded.ravel()[pairs[1]]]
+    number = np.arange(padded.size)
+    while True:
+        lower, higher = np.sort(number[pairs], axis=0)
+        if (lower == higher).all():
+            return number.reshape(padded.shape)[1:-1, 1:-1]
+        np.minimum.at(number, higher, lower)
+        number = number[number]
 
 
 def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
     """Return a picture of a digit as the makers of MNIST would have prepared it.
 
     They cut the digit out, fitted it into 20 x 20 pixels, with its proportions kept, and placed it
-    in 28 x 28 pixels so that its centre of mass is in the middle (LeCun, Cortes and Burges, The
+    in 28 x 28 pixels so that its center of mass is in the middle (LeCun, Cortes and Burges, The
     MNIST database of handwritten digits). If that would push ink out of the frame, it is placed as
     near to that position as possible.
 
@@ -308,7 +447,7 @@ def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     height, width = (max(1, round(20 * side / max(ink.shape))) for side in ink.shape)
     ink = coverage(height, ink.shape[0]) @ ink @ coverage(width, ink.shape[1]).T
-    # In MNIST the centre of mass is in row 14 and column 14 (of 0 to 27), to within half a pixel.
+    # In MNIST the center of mass is in row 14 and column 14 (of 0 to 27), to within half a pixel.
     top = round(14 - np.average(np.arange(height), weights=ink.sum(axis=1)))
     left = round(14 - np.average(np.arange(width), weights=ink.sum(axis=0)))
     top, left = min(max(top, 0), 28 - height), min(max(left, 0), 28 - width)
@@ -328,3 +467,29 @@ def coverage(count: int, length: int) -> NDArray[np.float64]:
     overlap = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
     weights: NDArray[np.float64] = np.maximum(overlap, 0) * (count / length)
     return weights
+
+
+# Progress on the screen
+
+
+def print_progress(line: str, *, live: bool = False) -> None:
+    """Print a line on stderr. In a terminal, a live line is replaced by the next line.
+
+    A live line is cut to the width of the terminal because a line that wraps cannot be replaced.
+    """
+    if is_terminal(sys.stderr):
+        width = shutil.get_terminal_size().columns - 1
+        print("\r" + " " * width, end="\r", file=sys.stderr)
+        print(line[:width] if live else line, end="" if live else "\n", file=sys.stderr, flush=True)
+    elif not live:
+        print(line, file=sys.stderr, flush=True)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Return whether a stream is a terminal in which a line can be replaced.
+
+    The shell of IDLE claims to be a terminal but cannot replace a line. Its streams are not those
+    of the process.
+    """
+    own = stream is sys.__stdout__ or stream is sys.__stderr__
+    return own and stream.isatty() and os.environ.get("TERM") != "dumb"
