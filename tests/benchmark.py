@@ -3,6 +3,8 @@
     python tests/benchmark.py comparison     the program beside PyTorch, scikit-learn and others
     python tests/benchmark.py techniques     the training without each of its techniques
     python tests/benchmark.py experiments    the options that README.md suggests to try
+    python tests/benchmark.py pictures FOLDER
+                                             the accuracy on KIND-NUMBER-is-LABEL.jpg, for each kind
 
 All of MNIST is needed, and for the comparison also tests/requirements-peers.txt. Each run is a
 process of its own. Accuracies are means, with the worst run in parentheses. Times are medians, with
@@ -25,7 +27,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import neural_network
-from import_data import get_data
+from import_data import as_mnist, find_ink, get_data
 from neural_network import Network, predict, train
 
 SEEDS = range(10)
@@ -82,6 +84,18 @@ def techniques() -> Table:
 def experiments() -> Table:
     """Run the program once with each of the options that README.md suggests to try."""
     return {options: [run_program(options)] for options in EXPERIMENTS}
+
+
+def pictures(folder: str) -> Table:
+    """Classify the pictures of digits in a folder, a row for each kind."""
+    from PIL import Image
+
+    network = train(*get_data("train"), seed=0)
+    correct = defaultdict(list)
+    for path in sorted(Path(folder).glob("*-*-is-?.jpg")):
+        digit = predict(as_mnist(find_ink(np.asarray(Image.open(path)))), *network)
+        correct[path.name.split("-")[0]].append(digit == int(path.stem[-1]))
+    return {kind: [{"accuracy": float(np.mean(answers))}] for kind, answers in correct.items()}
 
 
 # What can be run in a process of its own:
@@ -252,10 +266,12 @@ def cell(runs: list[Figures], baseline: list[Figures], column: str) -> str:
 
 
 if __name__ == "__main__":
-    if len(sys.argv) == 3:
-        name, settings = sys.argv[1:]
-        print(json.dumps(globals()[name](**json.loads(settings))))
-    elif len(sys.argv) == 2 and sys.argv[1] in ("comparison", "techniques", "experiments"):
-        print_table(globals()[sys.argv[1]]())
-    else:
-        sys.exit(__doc__)
+    match sys.argv[1:]:
+        case ["comparison" | "techniques" | "experiments" as table]:
+            print_table(globals()[table]())
+        case ["pictures", folder]:
+            print_table(pictures(folder))
+        case [worker, settings]:
+            print(json.dumps(globals()[worker](**json.loads(settings))))
+        case _:
+            sys.exit(__doc__)
