@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import PIL.ExifTags
+import PIL.Image
 import pytest
 from mirror import Mirror, send, stop_halfway, trickle
 from terminal import Terminal
@@ -286,7 +288,7 @@ def test_only_different_settings_give_a_different_output() -> None:
 
 
 README = (PROJECT / "README.md").read_text("utf-8")
-README_SNIPPET = re.findall("```python\n(import .*?)```", README, re.S)[0]
+PICTURE_SCRIPT, README_SNIPPET = re.findall("```python\n(import .*?)```", README, re.S)
 
 
 @pytest.mark.parametrize(
@@ -317,6 +319,21 @@ def test_the_snippet_of_the_readme_gives_what_it_says() -> None:
     first, accuracy = run("", command=(sys.executable, "-c", README_SNIPPET)).output.split()
     assert first == "7"
     assert float(accuracy) > 0.94
+
+
+def test_the_script_of_the_readme_classifies_a_photo(sample: Sample, tmp_path: Path) -> None:
+    ink = sample[2][1].reshape(28, 28).repeat(10, axis=0).repeat(10, axis=1)
+    photo = 180 - 120 * ink + np.linspace(0, 60, 280)  # a 2 on gray paper, with a shadow
+    turned = PIL.Image.fromarray(photo.astype(np.uint8)).rotate(90)
+    exif = turned.getexif()
+    exif[PIL.ExifTags.Base.Orientation] = 6  # what a phone writes if it was turned
+    turned.save(tmp_path / "digit.png", exif=exif)
+    (tmp_path / "digit.py").write_text(PICTURE_SCRIPT)
+    command = ("sh", "-c", f"cd {tmp_path} && {sys.executable} digit.py")
+    outcome = run(
+        "", command=command, PYTHONPATH=str(PROJECT), MNIST_DIR=str(import_data.SAMPLE_FOLDER)
+    )
+    assert outcome == (0, "2\n", "")
 
 
 def test_the_session_of_the_readme_prints_what_it_says() -> None:
