@@ -1,4 +1,4 @@
-"""MNIST, 70,000 images of handwritten digits: download its four files once, verify and read them.
+"""Download MNIST, 70,000 images of handwritten digits, once, and verify and read its four files.
 
 Importing this module neither downloads nor prints anything.
 """
@@ -22,21 +22,21 @@ SPLITS = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
     "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
 }
-# Hashes of the uncompressed files. Only files that match are used, so no mirror has to be trusted.
+# Hashes of the uncompressed files. Only a file that matches is used, so mirrors need no trust.
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-LARGEST_FILE = 50_000_000  # bytes; the training images have 47 million, uncompressed
+LARGEST_FILE = 50_000_000  # bytes; the training images take 47 million, uncompressed
 
 # The first tenth of each split. It comes with the code, so it is not verified.
 SAMPLE_FOLDER = Path(__file__).resolve().parent / "tests" / "mnist_sample"
 
 
 class DataError(Exception):
-    """MNIST cannot be used as it is; the message says why and what to do."""
+    """MNIST cannot be read; the message says why and what to do."""
 
 
 class DownloadError(DataError):
@@ -89,7 +89,8 @@ def get_data(
         images, labels = (parse_idx(read_file(folder, name)) for name in SPLITS[split])
     except (OSError, RuntimeError) as error:  # RuntimeError: ~user, if there is no such user
         raise DataError(
-            f"The folder {folder} cannot be used ({error}): set MNIST_DIR to a different folder"
+            f"The folder {folder} cannot be used ({error}): choose a different folder, "
+            "for example with MNIST_DIR"
         ) from error
     pixels = np.divide(images.reshape(-1, 784), 255, dtype=np.float32)
     return pixels, np.eye(10, dtype=np.float32)[labels]
@@ -108,12 +109,13 @@ def missing_files(folder: Path, split: str) -> list[str]:
 
 
 def read_file(folder: Path, name: str) -> bytes:
-    """Return the uncompressed content of a file, or raise a `DataError` if it is not MNIST's."""
+    """Return the uncompressed content of a file, or raise a `DataError` if it is not of MNIST."""
     path = find_file(folder, name)
     content = uncompressed(path.read_bytes())
     if folder != SAMPLE_FOLDER and hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise DataError(
-            f"{path} is damaged or not from MNIST: remove it or set MNIST_DIR to a different folder"
+            f"{path} is damaged or not from MNIST: remove it or choose a different folder, "
+            "for example with MNIST_DIR"
         )
     return content
 
@@ -137,7 +139,7 @@ def parse_idx(content: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
-# Tried in turn. The original site, yann.lecun.com, is not one of them: it refuses downloads.
+# Tried in turn. The original site, yann.lecun.com, is left out because it refuses downloads.
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
@@ -147,7 +149,7 @@ MIRRORS = (
 # none of them answers. For each SLOWEST_BYTES_PER_SECOND received, a mirror has one more second.
 PATIENCE_SECONDS = 12
 SLOWEST_BYTES_PER_SECOND = 20_000
-TIMEOUT = (2, 10)  # seconds to connect to one address of a server, and to wait for more data
+TIMEOUT = (2, 4)  # seconds to connect to one address of a server, and to wait for more data
 
 
 def download(folder: Path, split: str) -> None:
@@ -158,11 +160,11 @@ def download(folder: Path, split: str) -> None:
     mirrors = mirror_urls()
     for name in SHA256:
         if find_file(folder, name).is_file():
-            read_file(folder, name)  # a wrong file is an error with and without a network
+            read_file(folder, name)  # because a `DownloadError` would hide a wrong file
 
     failures = []
     folder.mkdir(parents=True, exist_ok=True)
-    # A file is moved to its place when it is complete, so no program ever reads a part of it. The
+    # A file is moved to its place when it is complete, so no program ever reads part of a file. The
     # temporary folder is made first because a download is useless if nothing can be written.
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         print_progress(f"Downloading {names} to {folder}")
@@ -188,7 +190,7 @@ def mirror_urls() -> list[str]:
     """Return the URLs of the mirrors, the user's own one first."""
     own = os.environ.get("MNIST_MIRROR", "").strip()
     if own and not own.lower().startswith(("http://", "https://")):
-        raise DataError(f"MNIST_MIRROR must begin with http:// or https://, but is {own!r}")
+        raise DataError("MNIST_MIRROR must be a URL that begins with http:// or https://")
     return [own, *MIRRORS] if own else [*MIRRORS]
 
 
@@ -200,8 +202,8 @@ def host(url: str) -> str:
 def fetch(mirror: str, name: str, patience: float) -> bytes:
     """Return the uncompressed content of a file from a mirror, or raise a `DownloadError`.
 
-    The request runs in a thread that can be left behind, because nothing interrupts the look-up of
-    a name, and `requests` has no time limit for all the addresses of a server together.
+    The request runs in a thread that can be abandoned because nothing interrupts the look-up of a
+    name, and `requests` does not limit the total time.
     """
     import requests  # here, because it takes 0.1 s and most starts download nothing
 
@@ -232,7 +234,7 @@ def fetch(mirror: str, name: str, patience: float) -> bytes:
             thread.join(0.1)
             seconds = time.monotonic() - started
             if seconds > patience + len(body) / SLOWEST_BYTES_PER_SECOND:
-                raise DownloadError(f"only {len(body):,} bytes in {seconds:.0f} seconds")
+                raise DownloadError(f"given up after {len(body):,} bytes in {seconds:.0f} seconds")
     finally:
         given_up.set()  # after Ctrl-C, too
     if errors:
@@ -245,9 +247,9 @@ def fetch(mirror: str, name: str, patience: float) -> bytes:
 
 
 def reason(error: BaseException) -> str:
-    """Return in one line why a request failed: the innermost error, which the others wrap."""
-    while error.__context__:
-        error = error.__context__
+    """Return in one line why a request failed: the error that the libraries have wrapped."""
+    while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
+        error = inner
     words = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(words.partition(" for url: ")[0].split())
 
@@ -259,7 +261,8 @@ def find_ink(picture: ArrayLike) -> NDArray[np.float64]:
     """Return the ink in a photo, scan or screenshot of one digit.
 
     The ink may be darker or lighter than the paper. A shadow may lie across the picture, and there
-    may be specks, or rules of a form along the border.
+    may be specks or the lines of a form along the border. The paper must fill the picture because a
+    table around it would be taken for ink or paper.
 
     Parameters
     ----------
@@ -269,14 +272,16 @@ def find_ink(picture: ArrayLike) -> NDArray[np.float64]:
     Returns
     -------
     float64 array of shape (rows, columns)
-        From 0 (paper) to 1 (ink), cropped to the digit, with at most 20 rows and 20 columns.
+        From 0 (paper) to 1 (ink), cropped to the digit, with at most 20 rows and 20 columns, the
+        size of MNIST's digits.
 
     Raises
     ------
     ValueError
-        If `picture` is not as described, or has no ink.
+        If `picture` is not as described, or if no ink differs from the paper. Noise or an uneven
+        shadow on blank paper can be taken for ink.
     """
-    brightness = shrink(brightness_on_white(picture), 112)  # four times the size of MNIST's images
+    brightness = shrink(brightness_on_white(picture), 112)  # enough for a small digit
     darkness, is_ink = separate(brightness)
     # The four corners are mostly paper because strokes seldom reach them and rules are thin.
     size = min(is_ink.shape) // 6 + 1
@@ -284,10 +289,8 @@ def find_ink(picture: ArrayLike) -> NDArray[np.float64]:
     if is_ink[np.ix_(corners, corners)].mean() > 0.5:
         darkness, is_ink = 1 - darkness, ~is_ink  # the ink is lighter than the paper
     ink = np.where(belongs_to_digit(is_ink), darkness.clip(0, 1), 0)
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    # The lines of a thin pen are faint at the size of MNIST's digits, so the ink is scaled.
-    ink = shrink(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1], 20)
-    ink /= ink.max()
+    ink = shrink(crop(ink), 20)
+    ink /= ink.max()  # because shrinking makes the lines of a thin pen faint
     return ink
 
 
@@ -320,23 +323,20 @@ def brightness_on_white(picture: ArrayLike) -> NDArray[np.floating]:
 
 
 def shrink(image: NDArray[np.floating], longest: int) -> NDArray[np.float64]:
-    """Return an image with its longer side reduced to `longest` pixels, unless it is shorter."""
+    """Return an image with its longer side reduced to `longest` pixels if it is longer."""
     scale = min(1, longest / max(image.shape))
     height, width = (max(1, round(scale * side)) for side in image.shape)
-    shrunk: NDArray[np.float64] = (
-        coverage(height, image.shape[0]) @ image @ coverage(width, image.shape[1]).T
-    )
-    return shrunk
+    return resize(image, height, width)
 
 
 def separate(brightness: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Separate dark pixels from light ones, where a shadow may lie across both.
+    """Separate dark pixels from light pixels in a picture that may have a shadow.
 
-    A shadow changes the brightness of paper and ink by about the same amount, which grows steadily
-    across the picture. Therefore two parallel planes are fitted, one to the brightness of the light
-    pixels and one to the brightness of the dark pixels, and their slope is subtracted. Then Otsu's
-    threshold separates the pixels. The first fit is a single plane because no pixel is known to be
-    dark yet.
+    The brightness of the paper is approximated by a plane because a shadow seldom has a sharp edge,
+    and the brightness of the ink by a parallel plane. Fit and separation are done twice. The first
+    fit is a single plane because no pixel is known to be dark yet. The second fit has two planes,
+    one through the light pixels and one through the dark pixels. After each fit, the slope is
+    subtracted, and Otsu's threshold separates the pixels.
 
     Returns
     -------
@@ -395,10 +395,12 @@ def belongs_to_digit(is_ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
 def connected_parts(is_ink: NDArray[np.bool_]) -> NDArray[np.intp]:
     """Return a number for each pixel, the same for pixels that are connected by ink.
 
-    Ink is connected to ink in the eight pixels around it. At first, each pixel has a number of its
-    own. Then the higher number of each connected pair is replaced by the lower number until the
-    numbers of all pairs are equal (Shiloach and Vishkin, An O(log n) parallel connectivity
-    algorithm, 1982).
+    Ink is connected to ink in the eight pixels around it. Each pixel starts with its own index as
+    its number, so a number always names a pixel. In each round, where the numbers of two connected
+    pixels differ, the pixel named by the higher number gets the lower number. Then each pixel takes
+    the number of the pixel that its number names, so low numbers spread fast. The rounds end when
+    the numbers of all pairs are equal (a simple form of the algorithm of Shiloach and Vishkin, An
+    O(log n) parallel connectivity algorithm, 1982).
     """
     padded = np.pad(is_ink, 1)
     width = padded.shape[1]
@@ -419,8 +421,8 @@ def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
 
     They cut the digit out, fitted it into 20 x 20 pixels, with its proportions kept, and placed it
     in 28 x 28 pixels so that its center of mass is in the middle (LeCun, Cortes and Burges, The
-    MNIST database of handwritten digits). If that would push ink out of the frame, it is placed as
-    near to that position as possible.
+    MNIST database of handwritten digits). If some ink would then lie outside the 28 x 28 pixels,
+    the digit is placed as near to the middle as it fits.
 
     Parameters
     ----------
@@ -443,10 +445,9 @@ def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
         raise ValueError("picture must have some ink: a pixel above 0")
     if not (ink.min() >= 0 and ink.max() <= 1):  # either is NaN if a pixel is
         raise ValueError(f"picture must be from 0 to 1, not from {ink.min():g} to {ink.max():g}")
-    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
-    ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    ink = crop(ink)
     height, width = (max(1, round(20 * side / max(ink.shape))) for side in ink.shape)
-    ink = coverage(height, ink.shape[0]) @ ink @ coverage(width, ink.shape[1]).T
+    ink = resize(ink, height, width)
     # In MNIST the center of mass is in row 14 and column 14 (of 0 to 27), to within half a pixel.
     top = round(14 - np.average(np.arange(height), weights=ink.sum(axis=1)))
     left = round(14 - np.average(np.arange(width), weights=ink.sum(axis=0)))
@@ -456,11 +457,25 @@ def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
     return image.ravel()
 
 
+def crop(ink: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the smallest part of an image that has all of its ink."""
+    rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
+    return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+
+
+def resize(image: NDArray[np.floating], height: int, width: int) -> NDArray[np.float64]:
+    """Return an image of a different size, whose pixels are the means of what they cover."""
+    resized: NDArray[np.float64] = (
+        coverage(height, image.shape[0]) @ image @ coverage(width, image.shape[1]).T
+    )
+    return resized
+
+
 def coverage(count: int, length: int) -> NDArray[np.float64]:
     """Return how `count` equal parts cover `length` pixels: a row of weights for each part.
 
-    `coverage(count, length) @ pixels` are the means of what the parts cover. Where a part ends
-    within a pixel, that pixel counts as much as is covered of it.
+    `coverage(count, length) @ pixels` is the mean of the pixels in each part. A pixel that is only
+    partly in a part counts in proportion.
     """
     edges = np.linspace(0, length, count + 1)[:, np.newaxis]
     pixels = np.arange(length)

@@ -425,7 +425,7 @@ def check_training_set(images: Array, labels: Array) -> None:
         raise ValueError("labels must be one-hot: a single 1 in each row, and 0 elsewhere")
 
 
-# From here on: the program.
+# The program
 
 ImageSet = tuple[Array, Array]  # images and their labels
 
@@ -444,11 +444,13 @@ The ten outputs beside an image are scores from 0 to 1, not probabilities. The d
 highest output is the prediction.
 
 A hidden node is shown by its weights from the pixels and its weights to the outputs. A high \
-output of the node speaks for the digits with + and against those with -. Its strength is the \
-product of the norms of both sets of weights; a norm is the root of the sum of the squares.
+output of the node raises the scores of the digits with + and lowers those of the digits with -. \
+The strength of a node is the product of the norms of the two sets of weights; a norm is the \
+square root of the sum of the squares.
 
-Each epoch skips the images already learned. Error and accuracy lag behind the network because \
-they use the outputs from when each training image was last in a batch."""
+In the training table, each epoch skips the images that the network has already learned. Error and \
+training accuracy lag behind the network because the outputs for each image date from the last \
+batch that contained the image."""
 
 
 def main() -> int:
@@ -460,29 +462,29 @@ def main() -> int:
         mistakes = evaluate(*test_set, network)
         print("Try w for a mistake, n for a hidden node, d to draw a digit.")
         if len(train_set[0]) < 60_000:
-            print("These figures are for the bundled sample, a tenth of MNIST.")
+            print("The data are the bundled sample, a tenth of MNIST.")
         prompt_loop(train_set, test_set, mistakes, network)
-        sys.stdout.flush()
+        sys.stdout.flush()  # here, so that a full disk becomes a one-line error
         return 0
     except KeyboardInterrupt:
-        return stop("", status=130)  # an empty line because the cursor may be within a line
+        return fail("", status=130)  # ends the line that the cursor may be in
     except BrokenPipeError:  # the reader has closed the pipe, as `| head -1` does
-        return stop(None)
+        return fail(None)
     except MemoryError:
-        return stop("Out of memory: MNIST needs 300 MB, and many hidden nodes need more.")
+        return fail("Out of memory: MNIST needs 300 MB. Try fewer --hidden-nodes.")
     except ModuleNotFoundError as error:
-        return stop(f"{error.name} is missing: run pip install -r requirements.txt")
+        return fail(f"{error.name} is missing: run pip install -r requirements.txt")
     except (DataError, OSError) as error:
-        return stop(str(error))
+        return fail(str(error))
 
 
-def stop(message: str | None, *, status: int = 1) -> int:
+def fail(message: str | None, *, status: int = 1) -> int:
     """Print a message on stderr, if there is one, flush stdout, and return the exit status."""
     if message is not None:
         print(message, file=sys.stderr)
     try:
         sys.stdout.flush()
-    except OSError:  # the disk is full, for example; Python would report it again on exit
+    except OSError:  # a closed pipe or a full disk, which Python would report again on exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     return status
 
@@ -494,8 +496,9 @@ def parse_arguments() -> argparse.Namespace:
     """Return the settings given on the command line: the keywords of `train`."""
     parser = argparse.ArgumentParser(
         description="Train a neural network to classify handwritten digits, and try it out.",
-        epilog="MNIST is kept in data/, or in the folder set by MNIST_DIR. Missing files are "
-        "downloaded from the URL set by MNIST_MIRROR, or from public mirrors.",
+        epilog="MNIST is kept in data/, or in the folder set by the environment variable "
+        "MNIST_DIR. Missing files are downloaded from the URL set by MNIST_MIRROR, or from public "
+        "mirrors.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument(
@@ -523,7 +526,7 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def integer(lowest: int, highest: int) -> Callable[[str], int]:
-    """Return a `type` for `add_argument` that accepts the integers of a range."""
+    """Return a `type` for `add_argument` that accepts integers in a range."""
 
     def parse(text: str) -> int:
         with contextlib.suppress(ValueError):
@@ -539,7 +542,7 @@ def parse_learning_rate(text: str) -> float:
     with contextlib.suppress(ValueError):
         if 0 < float(text) <= 100:
             return float(text)
-    raise argparse.ArgumentTypeError("must be a number above 0, at most 100")
+    raise argparse.ArgumentTypeError("must be a number above 0 and at most 100")
 
 
 # Data, training and test
@@ -562,7 +565,7 @@ def train_with_table(images: Array, labels: Array, settings: argparse.Namespace)
 
 
 def training_table(labels: Array) -> Report:
-    """Print the head of a table, and return a `report` for `train` that prints a row per epoch.
+    """Print the header of a table, and return a `report` for `train` that prints a row per epoch.
 
     In a terminal, the row is also updated during the epoch.
     """
@@ -605,18 +608,18 @@ def prompt_loop(
     next_mistake = itertools.cycle(enumerate(mistakes, start=1))
     next_node = itertools.cycle(ranked)
     rng = np.random.default_rng()
-    last = {"": len(train_set[0]) - 1, "t": len(test_set[0]) - 1, "n": len(ranked) - 1}
+    highest = {"": len(train_set[0]) - 1, "t": len(test_set[0]) - 1, "n": len(ranked) - 1}
     show: dict[str, Callable[[int], None]] = {
         "": functools.partial(show_image, "Training", train_set, network),
         "t": functools.partial(show_image, "Test", test_set, network),
         "n": functools.partial(show_node, ranked, network),
     }
-    for line in typed_lines(f"Enter an index (0 - {last['']}), ? for help, q to quit: "):
-        numbered = re.fullmatch("([tn]?) *([0-9]{1,9})", line)
+    for line in typed_lines(f"Enter an index (0 - {highest['']}), ? for help, q to quit: "):
+        number = re.fullmatch("([tn]?) *([0-9]{1,9})", line)
         if line in ("?", "h", "help"):
             print_wrapped(HELP)
         elif line == "":
-            show["t"](int(rng.integers(last["t"] + 1)))
+            show["t"](int(rng.integers(highest["t"] + 1)))
         elif line == "w" and mistakes:
             count, index = next(next_mistake)
             print(f"Misclassified image {count} of {len(mistakes)}:")
@@ -630,10 +633,11 @@ def prompt_loop(
             if drawing is not None:
                 print("Your digit, as the network sees it:")
                 show_prediction(drawing, network)
-        elif numbered and int(numbered[2]) <= last[numbered[1]]:
-            show[numbered[1]](int(numbered[2]))
+        elif number and int(number[2]) <= highest[number[1]]:
+            show[number[1]](int(number[2]))
         else:
-            print(f"Enter 0 - {last['']}, t 0 - {last['t']}, n 0 - {last['n']}, w, n, d, q or ?.")
+            ranges = f"0 - {highest['']}, t 0 - {highest['t']}, n 0 - {highest['n']}"
+            print(f"Enter {ranges}, w, n, d, q or ?.")
 
 
 def typed_lines(prompt: str) -> Iterator[str]:
@@ -665,10 +669,10 @@ def print_wrapped(text: str) -> None:
 
 # Pictures in the terminal
 
-ORANGE, RED = 214, 196  # among the 256 colors of a terminal
+ORANGE, RED = 214, 196  # codes in the 256-color palette
 SHADES = " .:-=+*#%@"  # of a pixel from 0 to 1, in ASCII
 SIGNED_SHADES = "=- +#"  # the same for weights, where 0.5 stands for a weight of 0
-LEFT = 28 + 3  # columns to the left of what stands beside a picture
+GAP = "   "  # between a picture and the text beside it
 
 
 def show_image(split: str, image_set: ImageSet, network: Network, index: int) -> None:
@@ -682,7 +686,7 @@ def show_prediction(image: Array, network: Network, label: Array | None = None) 
     """Print an image, beside it the ten outputs as bars, and below it the prediction."""
     _, outputs = forward_propagation(image, *network)
     prediction = int(outputs.argmax())
-    longest_bar = max(0, min(20, terminal_width() - LEFT - len("0 0.00 ") - 1))
+    longest_bar = bar_length(20, len("0 0.00 "))
     rows = []
     for digit, output in enumerate(outputs.tolist()):
         bar = round(longest_bar * output) * block()
@@ -713,8 +717,7 @@ def show_node(ranked: list[int], network: Network, node: int) -> None:
     picture = (1 + incoming / limit).clip(0, 2) / 2
     largest = np.abs(outgoing).max() or 1
     middle = "│" if has_blocks() else "|"
-    # On each side of the middle.
-    longest_bar = max(0, min(10, (terminal_width() - LEFT - len("0 +0.00 |")) // 2))
+    longest_bar = bar_length(20, len("0 +0.00 |")) // 2
     rows = []
     for digit, weight in enumerate(outgoing.tolist()):
         bar = round(longest_bar * abs(weight) / largest) * block()
@@ -723,13 +726,13 @@ def show_node(ranked: list[int], network: Network, node: int) -> None:
     scale = np.tile(np.linspace(0, 1, 5), (2, 1))
     (key,) = picture_lines(scale, SIGNED_SHADES)
     print(f"Hidden node {node}, rank {ranked.index(node) + 1} of {len(ranked)} by strength:")
-    print(f"Effect of ink on its output: lowers [{key}] raises")
+    print(f"Ink lowers its output [{key}] ink raises its output")
     print_picture(picture, SIGNED_SHADES, ["Weight to output", *rows])
 
 
 def print_picture(picture: Array, shades: str, beside: list[str]) -> None:
     """Print a picture of 28 x 28 pixels, and beside it a title and a row for each digit."""
-    right = ["", *("   " + row for row in beside), "", ""]
+    right = ["", *(GAP + row for row in beside), "", ""]
     for pixels, row in zip(picture_lines(picture, shades), right, strict=True):
         print((pixels + row).rstrip())
 
@@ -752,25 +755,30 @@ def picture_lines(picture: Array, shades: str) -> list[str]:
 
 
 def paint(text: str, color: int) -> str:
-    """Return a text in one of 256 colors, if stdout has them."""
+    """Return text in a color, or unchanged if stdout has no colors."""
     return f"\x1b[38;5;{color}m{text}\x1b[0m" if has_colors() else text
 
 
 def has_colors() -> bool:
-    """Return whether stdout is a terminal with 256 colors and NO_COLOR is not set."""
+    """Return whether stdout is a UTF-8 terminal with 256 colors and NO_COLOR is not set."""
     has_256 = "256color" in os.environ.get("TERM", "") or bool(os.environ.get("COLORTERM"))
     no_color = bool(os.environ.get("NO_COLOR"))
     return has_256 and not no_color and has_blocks() and is_terminal(sys.stdout)
 
 
 def has_blocks() -> bool:
-    """Return whether stdout takes the characters that look like blocks."""
+    """Return whether stdout can print block characters, such as █."""
     return sys.stdout.encoding.lower() in ("utf-8", "utf8")
 
 
 def block() -> str:
     """Return the character that bars are made of."""
     return "█" if has_blocks() else "#"
+
+
+def bar_length(longest: int, columns: int) -> int:
+    """Return the length of the longest bar beside a picture, next to text of some columns."""
+    return max(0, min(longest, terminal_width() - 28 - len(GAP) - columns))
 
 
 def terminal_width() -> int:
@@ -782,9 +790,9 @@ def terminal_width() -> int:
 
 
 def draw_digit(network: Network) -> Array | None:
-    """Let people draw a digit in a window, and return it as the network saw it.
+    """Let the user draw a digit in a window, and return it as the network saw it.
 
-    Return None if nothing was drawn, or if no window can be opened, which a message explains.
+    Return None if nothing was drawn. If no window can be opened, print the reason and return None.
     """
     try:
         import tkinter  # here, because only this needs it, and some systems do not have it
@@ -794,7 +802,7 @@ def draw_digit(network: Network) -> Array | None:
         print_wrapped("Drawing needs tkinter (Debian, Ubuntu: apt install python3-tk).")
         return None
     except tkinter.TclError as error:
-        print_wrapped(f"Drawing needs a desktop or ssh -X ({error}).")
+        print_wrapped(f"Drawing needs a graphical desktop or ssh -X ({error}).")
         return None
     drawing = DrawingWindow(window, network)
     try:
@@ -807,7 +815,7 @@ def draw_digit(network: Network) -> Array | None:
 
 
 class DrawingWindow:
-    """The window for drawing: a square to draw in, and beside it the answer of the network."""
+    """The window for drawing: a square to draw in, and beside it the network's answer."""
 
     PEN_RADIUS = 11  # pixels: strokes about as thick as MNIST's, if the digit is large
     ORANGE = "#ffaf00"  # the color ORANGE of the terminal
@@ -828,8 +836,8 @@ class DrawingWindow:
         close = tkinter.Button(window, text="Close (Escape)", command=window.quit)
         clear.grid(row=1, column=0, sticky="ew")
         close.grid(row=1, column=1, sticky="ew")
-        self.square.bind("<Button-1>", self.put_pen)
-        self.square.bind("<B1-Motion>", self.move_pen)
+        self.square.bind("<Button-1>", self.begin_stroke)
+        self.square.bind("<B1-Motion>", self.continue_stroke)
         for button in ("<Button-2>", "<Button-3>"):  # the right one, on a Mac and elsewhere
             self.square.bind(button, self.clear)
         for key in ("c", "<Delete>", "<BackSpace>"):
@@ -838,34 +846,27 @@ class DrawingWindow:
         window.title("Draw a digit")
         window.resizable(False, False)
         window.protocol("WM_DELETE_WINDOW", window.quit)
-        window.report_callback_exception = self.raise_again
+        window.report_callback_exception = self.reraise
         self.stay_awake()
         self.clear()
 
-    def put_pen(self, event: "tkinter.Event[tkinter.Canvas]") -> None:
+    def begin_stroke(self, event: "tkinter.Event[tkinter.Canvas]") -> None:
         """Begin a stroke where the mouse is."""
         self.pen = event.x, event.y
-        self.move_pen(event)
+        self.continue_stroke(event)
 
-    def move_pen(self, event: "tkinter.Event[tkinter.Canvas]") -> None:
+    def continue_stroke(self, event: "tkinter.Event[tkinter.Canvas]") -> None:
         """Draw from where the pen was to where the mouse is, and classify the digit."""
-        (x, y), self.pen = self.pen, (event.x, event.y)
+        start, self.pen = self.pen, (event.x, event.y)
         self.square.delete("invitation")
         self.square.create_line(
-            x, y, event.x, event.y, width=2 * self.PEN_RADIUS, capstyle="round", fill="white"
+            start, self.pen, width=2 * self.PEN_RADIUS, capstyle="round", fill="white"
         )
-        # Draw the stroke in the array, too. The point of the line that is nearest to a pixel lies
-        # at this fraction of the way from the start of the line to its end.
-        rows, columns = np.mgrid[:280, :280]
-        right, down = event.x - x, event.y - y
-        fraction = ((columns - x) * right + (rows - y) * down) / max(1, right**2 + down**2)
-        fraction = fraction.clip(0, 1)
-        distances = np.hypot(columns - x - fraction * right, rows - y - fraction * down)
-        self.picture[distances <= self.PEN_RADIUS] = 1
+        draw_line(self.picture, start, self.pen, self.PEN_RADIUS)
         self.show_answer()
 
     def clear(self, _event: object = None) -> None:
-        """Empty the square."""
+        """Erase the digit and show the invitation again."""
         self.square.delete("all")
         self.square.create_text(
             140, 140, text="Draw a large digit", fill="gray60", font=("", 16), tags="invitation"
@@ -903,9 +904,19 @@ class DrawingWindow:
         """Wake Python ten times a second because it does not notice Ctrl-C while tkinter waits."""
         self.timer = self.window.after(100, self.stay_awake)
 
-    def raise_again(self, _kind: object, error: BaseException, _traceback: object) -> None:
-        """Raise an exception of a callback again: it ends `mainloop`, not just the callback."""
+    def reraise(self, _kind: object, error: BaseException, _traceback: object) -> None:
+        """Raise a callback's exception again so that it ends `mainloop`, not just the callback."""
         raise error
+
+
+def draw_line(picture: Array, start: tuple[int, int], end: tuple[int, int], radius: int) -> None:
+    """Set the pixels within a radius of a line to 1."""
+    (x, y), right, down = start, end[0] - start[0], end[1] - start[1]
+    rows, columns = np.indices(picture.shape)
+    # For each pixel, how far along the line its nearest point lies, from 0 (start) to 1 (end).
+    along = ((columns - x) * right + (rows - y) * down) / max(1, right**2 + down**2)
+    along = np.clip(along, 0, 1)
+    picture[np.hypot(columns - x - along * right, rows - y - along * down) <= radius] = 1
 
 
 if __name__ == "__main__":

@@ -329,7 +329,7 @@ def test_without_a_display_d_is_a_line(name: str) -> None:
     with in_terminal(*QUICK, DISPLAY=name) as terminal:
         terminal.wait_for(PROMPT)
         line = " ".join(ask(terminal, "d"))
-        assert re.fullmatch(r"Drawing needs a desktop or ssh -X \(.*display.*\)\.", line)
+        assert re.fullmatch(r"Drawing needs a graphical desktop or ssh -X \(.*display.*\)\.", line)
         quit_program(terminal)
 
 
