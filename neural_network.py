@@ -329,7 +329,7 @@ def select_unlearned(outputs: Array, labels: Array, epoch: int) -> NDArray[np.in
 
     An image counts as learned if all ten outputs were within TOLERANCE / epoch of its label when it
     was last in a batch. Its deltas were small at that point, and the time is better spent on the
-    remaining images: skipping makes training almost four times as fast at nearly the same accuracy.
+    remaining images: skipping makes training about four times as fast at nearly the same accuracy.
     In the first epoch, `outputs` is 0, so every image has an error of 1 and none is skipped. Then
     the tolerance shrinks, from 0.25 in epoch 2 to 0.05 in epoch 10, so images that were learned
     less well come back. An image that was learned very well does not come back because its outputs
