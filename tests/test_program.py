@@ -333,7 +333,8 @@ def test_the_script_of_the_readme_classifies_a_photo(sample: Sample, tmp_path: P
     outcome = run(
         "", command=command, PYTHONPATH=str(PROJECT), MNIST_DIR=str(import_data.SAMPLE_FOLDER)
     )
-    assert outcome == (0, "2\n", "")
+    assert (outcome.status, outcome.errors) == (0, "")
+    assert outcome.output.endswith("\nPrediction: 2\n")
 
 
 def test_the_session_of_the_readme_prints_what_it_says() -> None:
