@@ -591,10 +591,11 @@ def training_table(labels: Array) -> Report:
 
 def evaluate(images: Array, labels: Array, network: Network) -> list[int]:
     """Print the test accuracy, and return the indices of the misclassified images."""
-    mistakes = np.flatnonzero(predict(images, *network) != labels.argmax(axis=1))
+    wrong = predict(images, *network) != labels.argmax(axis=1)
+    mistakes: list[int] = np.flatnonzero(wrong).tolist()
     accuracy = 1 - len(mistakes) / len(images)
     print(f"Test accuracy: {accuracy:.2%} ({len(mistakes):,} of {len(images):,} misclassified)")
-    return mistakes.tolist()
+    return mistakes
 
 
 # The prompt
