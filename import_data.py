@@ -6,7 +6,6 @@ Importing this module neither downloads nor prints anything.
 import contextlib
 import hashlib
 import os
-import shutil
 import sys
 import tempfile
 import threading
@@ -283,7 +282,8 @@ def find_ink(picture: ArrayLike) -> NDArray[np.float64]:
     """
     brightness = shrink(brightness_on_white(picture), 112)  # enough for a small digit
     darkness, is_ink = separate(brightness)
-    # The four corners are mostly paper because strokes seldom reach them and rules are thin.
+    # The four corners are mostly paper because strokes seldom reach them and the lines of a form
+    # are thin.
     size = min(is_ink.shape) // 6 + 1
     corners = np.arange(-size, size)  # negative indices count from the opposite border
     if is_ink[np.ix_(corners, corners)].mean() > 0.5:
@@ -378,7 +378,7 @@ def otsu_threshold(values: NDArray[np.float64]) -> float:
 
 
 def belongs_to_digit(is_ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which pixels are ink of the digit, without specks and rules along the border.
+    """Return which pixels are ink of the digit, without specks and lines along the border.
 
     Each pixel of ink weighs the square of its distance from the border, so connected parts weigh
     little if they are small or lie along the border. Parts with less than a twentieth of the weight
@@ -493,7 +493,7 @@ def print_progress(line: str, *, live: bool = False) -> None:
     A live line is cut to the width of the terminal because a line that wraps cannot be replaced.
     """
     if is_terminal(sys.stderr):
-        width = shutil.get_terminal_size().columns - 1
+        width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
         print("\r" + " " * width, end="\r", file=sys.stderr)
         print(line[:width] if live else line, end="" if live else "\n", file=sys.stderr, flush=True)
     elif not live:

@@ -471,7 +471,7 @@ def main() -> int:
     except BrokenPipeError:  # the reader has closed the pipe, as `| head -1` does
         return fail(None)
     except MemoryError:
-        return fail("Out of memory: MNIST needs 300 MB. Try fewer --hidden-nodes.")
+        return fail("Out of memory: MNIST needs 300 MB, and a large --hidden-nodes needs more.")
     except ModuleNotFoundError as error:
         return fail(f"{error.name} is missing: run pip install -r requirements.txt")
     except (DataError, OSError) as error:

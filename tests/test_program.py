@@ -720,7 +720,10 @@ def test_too_little_memory_is_one_line() -> None:
     limited = in_shell('ulimit -v 400000; exec "$@"')
     outcome = run("q\n", "--hidden-nodes", "100000", command=limited)
     assert outcome.status == 1
-    assert outcome.errors == "Out of memory: MNIST needs 300 MB. Try fewer --hidden-nodes.\n"
+    assert (
+        outcome.errors
+        == "Out of memory: MNIST needs 300 MB, and a large --hidden-nodes needs more.\n"
+    )
 
 
 @pytest.mark.parametrize("place", ["", "t10k-labels-idx1-ubyte"])
@@ -996,10 +999,14 @@ def test_in_a_terminal_of_60_columns_nothing_wraps(sample: Sample) -> None:
         quit_program(terminal)
 
 
-def test_a_download_has_one_live_line_in_a_narrow_terminal(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", [PROGRAM, in_shell('"$@" | cat')], ids=["alone", "in a pipe"])
+def test_a_download_has_one_live_line_in_a_narrow_terminal(
+    tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    settings: dict[str, Any] = {"command": command, "columns": 30, "MNIST_DIR": str(tmp_path)}
     with (
         Mirror({"train-images-idx3-ubyte.gz": bytes(2_000_000)}, trickle(20_000, 0.05)) as mirror,
-        in_terminal(columns=30, MNIST_DIR=str(tmp_path), MNIST_MIRROR=mirror.url) as terminal,
+        in_terminal(MNIST_MIRROR=mirror.url, **settings) as terminal,
     ):
         for _ in range(4):
             terminal.wait_for(" kB of train-images")
