@@ -253,45 +253,52 @@ def reason(error: BaseException) -> str:
     return " ".join(words.partition(" for url: ")[0].split())
 
 
-# Pictures of one's own digits
+# From a picture to an image like MNIST's
 
 
 def find_ink(picture: ArrayLike) -> NDArray[np.float64]:
     """Return the ink in a photo, scan or screenshot of one digit.
 
-    The ink may be darker or lighter than the paper. A shadow may lie across the picture, and there
-    may be specks or the lines of a form along the border. The paper must fill the picture because a
-    table around it would be taken for ink or paper.
+    The ink may be darker or lighter than the paper, and the light may fall off evenly from one side
+    to the other. Specks, and the lines of a form along the border, are left out. The paper must
+    fill the picture because a desk around it would be mistaken for paper or ink. Dark corners or
+    the hard edge of a shadow can hide the ink or be mistaken for it.
 
     Parameters
     ----------
     picture : array of shape (height, width), (height, width, 3) or (height, width, 4)
-        Grayscale, RGB or RGBA: uint8 from 0 (black) to 255 (white), or bool or floats from 0 to 1.
+        Grayscale, RGB or RGBA: uint8 from 0 (black) to 255 (white), or bool or float from 0 to 1.
+        Transparent pixels are white, so white ink on a transparent background is invisible.
 
     Returns
     -------
     float64 array of shape (rows, columns)
-        From 0 (paper) to 1 (ink), cropped to the digit, with at most 20 rows and 20 columns, the
-        size of MNIST's digits.
+        From 0 (paper) to 1 (ink), cropped to the digit. The longer side is 20 pixels, as in MNIST.
 
     Raises
     ------
     ValueError
-        If `picture` is not as described, or if no ink differs from the paper. Noise or an uneven
-        shadow on blank paper can be taken for ink.
+        If `picture` is not as described, or if nothing stands out from the paper. On paper without
+        a digit, the hard edge of a shadow, a fold, a speck or ruling stands out, too.
     """
-    brightness = shrink(brightness_on_white(picture), 112)  # enough for a small digit
-    darkness, is_ink = separate(brightness)
-    # The four corners are mostly paper because strokes seldom reach them and the lines of a form
-    # are thin.
+    brightness = brightness_on_white(picture)
+    # In 112 x 112 pixels, even a small digit keeps its shape. At half that size, noise is averaged
+    # away, whereas blank paper stays blank.
+    darkness, is_ink, contrast = separate(fit(brightness, min(112, max(brightness.shape))))
+    # Blank paper has a contrast of 2.6 if its noise is normally distributed, and up to 4.1 if it
+    # has texture or soft shadows.
+    if max(contrast, separate(fit(brightness, 56))[2]) < 4.2:
+        raise ValueError("picture must have ink that stands out from evenly lit paper")
+    # The corners, a sixth of the shorter side, are mostly paper: strokes seldom reach them, and the
+    # lines of a form are thinner.
     size = min(is_ink.shape) // 6 + 1
     corners = np.arange(-size, size)  # negative indices count from the opposite border
     if is_ink[np.ix_(corners, corners)].mean() > 0.5:
         darkness, is_ink = 1 - darkness, ~is_ink  # the ink is lighter than the paper
     ink = np.where(belongs_to_digit(is_ink), darkness.clip(0, 1), 0)
-    ink = shrink(crop(ink), 20)
-    ink /= ink.max()  # because shrinking makes the lines of a thin pen faint
-    return ink
+    ink = fit(crop(ink), 20)
+    # Shrinking makes thin lines faint, so the darkest quarter of the inked pixels becomes full ink.
+    return np.minimum(ink / np.quantile(ink[ink > 0], 0.75), 1)
 
 
 def brightness_on_white(picture: ArrayLike) -> NDArray[np.floating]:
@@ -305,61 +312,49 @@ def brightness_on_white(picture: ArrayLike) -> NDArray[np.floating]:
     pixels = np.asarray(picture)
     if pixels.size == 0 or (pixels.ndim != 2 and pixels.shape[2:] not in ((3,), (4,))):
         shapes = "(height, width), (height, width, 3) or (height, width, 4)"
-        raise ValueError(f"picture must have the shape {shapes}, not {pixels.shape}")
-    if pixels.dtype != np.uint8 and pixels.dtype.kind not in "bf":
-        raise ValueError(f"picture must be of type uint8, bool or float, not {pixels.dtype}")
+        raise ValueError(f"picture must have shape {shapes}, not {pixels.shape}")
     white = 255 if pixels.dtype == np.uint8 else 1
-    if not (pixels.min() >= 0 and pixels.max() <= white):  # either is NaN if a pixel is
+    if not (pixels.min() >= 0 and pixels.max() <= white):  # both are NaN if a pixel is
         extremes = f"from {pixels.min():g} to {pixels.max():g}"
-        raise ValueError(f"picture must be from 0 to 1 if it is of type float, not {extremes}")
-    if pixels.ndim == 2:
-        gray: NDArray[np.floating] = np.divide(pixels, white, dtype=np.float32)
-        return gray
-    color: NDArray[np.floating] = pixels[..., :3] @ np.full(3, 1 / (3 * white), np.float32)
-    if pixels.shape[2] == 3:
-        return color
-    opacity: NDArray[np.floating] = np.divide(pixels[..., 3], white, dtype=np.float32)
-    return 1 - opacity + opacity * color
+        raise ValueError(f"picture must have dtype uint8 or values from 0 to 1, not {extremes}")
+    channels = np.atleast_3d(pixels)
+    brightness = channels[..., :3].mean(axis=2, dtype=np.float32) / white
+    if channels.shape[2] == 4:
+        opacity = channels[..., 3] / np.float32(white)
+        brightness = opacity * brightness + (1 - opacity)
+    return brightness
 
 
-def shrink(image: NDArray[np.floating], longest: int) -> NDArray[np.float64]:
-    """Return an image with its longer side reduced to `longest` pixels if it is longer."""
-    scale = min(1, longest / max(image.shape))
-    height, width = (max(1, round(scale * side)) for side in image.shape)
-    return resize(image, height, width)
+def separate(
+    brightness: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], float]:
+    """Separate the dark pixels of a picture from the light ones, even if the light falls off.
 
-
-def separate(brightness: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Separate dark pixels from light pixels in a picture that may have a shadow.
-
-    The brightness of the paper is approximated by a plane because a shadow seldom has a sharp edge,
-    and the brightness of the ink by a parallel plane. Fit and separation are done twice. The first
-    fit is a single plane because no pixel is known to be dark yet. The second fit has two planes,
-    one through the light pixels and one through the dark pixels. After each fit, the slope is
-    subtracted, and Otsu's threshold separates the pixels.
+    The brightness of the light pixels is approximated by a plane, and that of the dark pixels by a
+    parallel plane. The planes are fitted in two rounds: first a single plane, since no pixel is
+    known to be dark yet, then both. After each fit, the slope is subtracted, and Otsu's threshold
+    separates the pixels.
 
     Returns
     -------
     darkness : float64 array
         0 on the plane of the light pixels, 1 on the plane of the dark pixels.
     is_dark : bool array
-
-    Raises
-    ------
-    ValueError
-        If the planes are less than 1/255 apart, the smallest difference in a uint8 picture.
+    contrast : float
+        The distance between the planes, in standard deviations of the pixels around them.
     """
     row, column = np.indices(brightness.shape)
     is_dark = np.zeros(brightness.shape, bool)
     for _ in range(2):
         terms = np.stack([np.ones(brightness.shape), row, column, is_dark]).reshape(4, -1)
-        fit = np.linalg.lstsq(terms.T, brightness.ravel(), rcond=None)[0]
-        level, slope_down, slope_right, step = fit
+        planes = np.linalg.lstsq(terms.T, brightness.ravel(), rcond=None)[0]
+        level, slope_down, slope_right, step = planes
         difference = brightness - (level + slope_down * row + slope_right * column)
         is_dark = difference < otsu_threshold(difference)
-    if step > -1 / 255:
-        raise ValueError("picture must have ink that is darker or lighter than its paper")
-    return difference / step, is_dark
+    step = min(step, -1e-9)  # not 0, even if all pixels have the same brightness
+    deviation = (difference - step * is_dark).std()
+    # Rounding to 8 bits alone causes a standard deviation of 0.001.
+    return difference / step, is_dark, -step / max(deviation, 0.001)
 
 
 def otsu_threshold(values: NDArray[np.float64]) -> float:
@@ -378,51 +373,47 @@ def otsu_threshold(values: NDArray[np.float64]) -> float:
 
 
 def belongs_to_digit(is_ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return which pixels are ink of the digit, without specks and lines along the border.
+    """Return a mask of the digit's ink, leaving out specks, and lines along the border.
 
-    Each pixel of ink weighs the square of its distance from the border, so connected parts weigh
-    little if they are small or lie along the border. Parts with less than a twentieth of the weight
-    of the heaviest part are left out.
+    Each pixel of ink weighs the cube of its distance from the border, so a connected component
+    weighs little if it is small or lies along the border. Components with less than a twentieth of
+    the weight of the heaviest one are left out, so separate strokes, as of a 5, are kept.
     """
     down, right = (np.minimum(np.arange(n), np.arange(n)[::-1]) + 1 for n in is_ink.shape)
-    weights = is_ink * np.minimum.outer(down, right) ** 2
-    part = connected_parts(is_ink)
-    weight_of_part = np.bincount(part.ravel(), weights.ravel())
-    belongs: NDArray[np.bool_] = weight_of_part[part] >= weight_of_part.max() / 20
-    return belongs
+    weights = is_ink * np.minimum.outer(down, right) ** 3
+    component = connected_components(is_ink)
+    weight = np.bincount(component.ravel(), weights.ravel())
+    return weight[component] >= weight.max() / 20
 
 
-def connected_parts(is_ink: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Return a number for each pixel, the same for pixels that are connected by ink.
+def connected_components(is_ink: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return a number for each pixel: 0 for paper, and the same number for ink that is connected.
 
-    Ink is connected to ink in the eight pixels around it. Each pixel starts with its own index as
-    its number, so a number always names a pixel. In each round, where the numbers of two connected
-    pixels differ, the pixel named by the higher number gets the lower number. Then each pixel takes
-    the number of the pixel that its number names, so low numbers spread fast. The rounds end when
-    the numbers of all pairs are equal (a simple form of the algorithm of Shiloach and Vishkin, An
-    O(log n) parallel connectivity algorithm, 1982).
+    Ink is connected to ink in the eight pixels around it. Each component grows from one pixel: the
+    unnumbered ink around the pixels that were numbered last is numbered next, until none is left.
     """
     padded = np.pad(is_ink, 1)
     width = padded.shape[1]
-    pixels = np.flatnonzero(padded)
-    pairs = np.hstack([(pixels, pixels + step) for step in (1, width - 1, width, width + 1)])
-    pairs = pairs[:, padded.ravel()[pairs[1]]]
-    number = np.arange(padded.size)
-    while True:
-        lower, higher = np.sort(number[pairs], axis=0)
-        if (lower == higher).all():
-            return number.reshape(padded.shape)[1:-1, 1:-1]
-        np.minimum.at(number, higher, lower)
-        number = number[number]
+    steps = [width * down + right for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    unnumbered = set(np.flatnonzero(padded).tolist())
+    component = np.zeros(padded.size, int)
+    while unnumbered:
+        number = unnumbered.pop()  # the index of a pixel, and not 0 because of the padding
+        last = {number}
+        while last:
+            component[list(last)] = number
+            last = {pixel + step for pixel in last for step in steps} & unnumbered
+            unnumbered -= last
+    return component.reshape(padded.shape)[1:-1, 1:-1]
 
 
 def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
-    """Return a picture of a digit as the makers of MNIST would have prepared it.
+    """Return the picture of a digit as MNIST's makers would have prepared it.
 
     They cut the digit out, fitted it into 20 x 20 pixels, with its proportions kept, and placed it
-    in 28 x 28 pixels so that its center of mass is in the middle (LeCun, Cortes and Burges, The
-    MNIST database of handwritten digits). If some ink would then lie outside the 28 x 28 pixels,
-    the digit is placed as near to the middle as it fits.
+    in 28 x 28 pixels so that its center of mass is in the middle (LeCun, Bottou, Bengio and
+    Haffner, Gradient-based learning applied to document recognition, 1998, section III). If that
+    would push ink out of the 28 x 28 pixels, the digit is placed as close to the middle as it fits.
 
     Parameters
     ----------
@@ -443,11 +434,11 @@ def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
         raise ValueError(f"picture must have two dimensions, not {ink.ndim}")
     if not ink.any():
         raise ValueError("picture must have some ink: a pixel above 0")
-    if not (ink.min() >= 0 and ink.max() <= 1):  # either is NaN if a pixel is
-        raise ValueError(f"picture must be from 0 to 1, not from {ink.min():g} to {ink.max():g}")
-    ink = crop(ink)
-    height, width = (max(1, round(20 * side / max(ink.shape))) for side in ink.shape)
-    ink = resize(ink, height, width)
+    if not (ink.min() >= 0 and ink.max() <= 1):  # both are NaN if a pixel is
+        extremes = f"from {ink.min():g} to {ink.max():g}"
+        raise ValueError(f"picture must have values from 0 to 1, not {extremes}")
+    ink = fit(crop(ink), 20)
+    height, width = ink.shape
     # In MNIST the center of mass is in row 14 and column 14 (of 0 to 27), to within half a pixel.
     top = round(14 - np.average(np.arange(height), weights=ink.sum(axis=1)))
     left = round(14 - np.average(np.arange(width), weights=ink.sum(axis=0)))
@@ -458,17 +449,18 @@ def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
 
 
 def crop(ink: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the smallest part of an image that has all of its ink."""
+    """Crop an image to the bounding box of its ink."""
     rows, columns = np.flatnonzero(ink.any(axis=1)), np.flatnonzero(ink.any(axis=0))
     return ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
-def resize(image: NDArray[np.floating], height: int, width: int) -> NDArray[np.float64]:
-    """Return an image of a different size, whose pixels are the means of what they cover."""
-    resized: NDArray[np.float64] = (
-        coverage(height, image.shape[0]) @ image @ coverage(width, image.shape[1]).T
-    )
-    return resized
+def fit(image: NDArray[np.floating], longest: int) -> NDArray[np.float64]:
+    """Resize an image so that its longer side is `longest` pixels, with its proportions kept.
+
+    Each new pixel is the mean of the area that it covers.
+    """
+    height, width = (max(1, round(longest * side / max(image.shape))) for side in image.shape)
+    return coverage(height, image.shape[0]) @ image @ coverage(width, image.shape[1]).T
 
 
 def coverage(count: int, length: int) -> NDArray[np.float64]:
@@ -478,10 +470,9 @@ def coverage(count: int, length: int) -> NDArray[np.float64]:
     partly in a part counts in proportion.
     """
     edges = np.linspace(0, length, count + 1)[:, np.newaxis]
-    pixels = np.arange(length)
-    overlap = np.minimum(edges[1:], pixels + 1) - np.maximum(edges[:-1], pixels)
-    weights: NDArray[np.float64] = np.maximum(overlap, 0) * (count / length)
-    return weights
+    # The share of each pixel that lies before each edge; the difference lies between two edges.
+    before = np.clip(edges - np.arange(length), 0, 1)
+    return np.diff(before, axis=0) * (count / length)
 
 
 # Progress on the screen

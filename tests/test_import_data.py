@@ -17,13 +17,12 @@ import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import trustme
 from hypothesis import given
-from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from mirror import (
     Answer,
@@ -42,7 +41,7 @@ from mirror import (
 from numpy.typing import NDArray
 
 import import_data
-from import_data import SAMPLE_FOLDER, DataError, DownloadError, as_mnist, get_data, parse_idx
+from import_data import SAMPLE_FOLDER, DataError, DownloadError, get_data, parse_idx
 from neural_network import load_mnist
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = import_data.SHA256
@@ -482,78 +481,6 @@ class TestFolder:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
         mnist.add_mirror(send)
         assert len(get_data()[0]) == 200
-
-
-class TestAsMnist:
-    def test_a_digit_of_mnist_comes_back_from_wherever_it_was_drawn_in_whatever_size(
-        self, sample: tuple[NDArray[np.float32], ...]
-    ) -> None:
-        rng = np.random.default_rng(0)
-        for image in sample[2][:200]:
-            factor = int(rng.integers(4, 11))
-            digit = np.kron(image.reshape(28, 28), np.ones((factor, factor)))
-            rows, columns = np.flatnonzero(digit.any(axis=1)), np.flatnonzero(digit.any(axis=0))
-            digit = digit[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-            picture = np.zeros((300, 280))
-            top, left = rng.integers(np.subtract(picture.shape, digit.shape) + 1)
-            picture[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
-            assert as_mnist(picture) == pytest.approx(image, abs=1e-6)
-
-    def test_every_pixel_is_the_mean_of_what_it_covers(self) -> None:
-        picture = np.zeros((40, 50))
-        picture[5:35, 10:40] = np.arange(30)[:, None] / 60 + np.arange(30) / 60  # 1.5 to a pixel
-        image = as_mnist(picture).reshape(28, 28)
-        ink = image[image.any(axis=1)][:, image.any(axis=0)]
-        assert ink.shape == (20, 20)
-        assert ink[0, 0] == pytest.approx((0 + 2 * 0.5 * 1 / 60 + 0.25 * 2 / 60) / 2.25)
-        assert ink.mean() == pytest.approx(picture[5:35, 10:40].mean())
-
-    def test_proportions_are_kept(self) -> None:
-        image = as_mnist(np.ones((100, 30))).reshape(28, 28)
-        assert image.any(axis=1).sum() == 20
-        assert image.any(axis=0).sum() == 6
-        assert image.sum() == pytest.approx(20 * 6)
-        assert as_mnist(np.ones((1, 100))).sum() == pytest.approx(20)  # not less than a pixel
-
-    def test_no_ink_is_pushed_out_of_the_frame_by_the_centre_of_mass(self) -> None:
-        picture = np.zeros((200, 200))
-        picture[:100, :100] = 1  # the centre of mass is in this blob,
-        picture[190:, 190:] = 1  # so that this dot would not fit
-        image = as_mnist(picture).reshape(28, 28)
-        assert image.sum() == pytest.approx(picture.sum() / 100)
-        assert image[27, 27] == 1
-        assert as_mnist(picture[::-1, ::-1]).reshape(28, 28)[0, 0] == 1
-
-    def test_ink_in_two_opposite_corners_stays_in_the_frame(self) -> None:
-        picture = np.zeros((200, 200))
-        picture[0, 0] = picture[150:, 150:] = 1
-        image = as_mnist(picture).reshape(28, 28)
-        assert image.sum() == pytest.approx(picture.sum() / 100)
-        assert image[0, 0] == pytest.approx(0.01)
-
-    @given(npst.arrays(float, npst.array_shapes(min_dims=2, max_dims=2), elements=st.floats(0, 1)))
-    def test_any_picture_with_ink_becomes_an_image(self, picture: NDArray[np.float64]) -> None:
-        picture.flat[0] = 1
-        image = as_mnist(picture)
-        assert image.shape == (784,)
-        assert image.dtype == np.float32
-        assert 0 <= image.min() < image.max() <= 1
-
-    @pytest.mark.parametrize(
-        ("picture", "message"),
-        [
-            (np.ones(784), "picture must have two dimensions, not 1"),
-            (np.ones((28, 28, 3)), "picture must have two dimensions, not 3"),
-            (np.zeros((28, 28)), "picture must have some ink: a pixel above 0"),
-            (np.zeros((0, 28)), "picture must have some ink: a pixel above 0"),
-            ([[0, 255]], "picture must be from 0 to 1, not from 0 to 255"),
-            ([[0.5, -0.1]], "picture must be from 0 to 1, not from -0.1 to 0.5"),
-            ([[0.5, np.nan]], "picture must be from 0 to 1, not from nan to nan"),
-        ],
-    )
-    def test_says_what_a_picture_must_be(self, picture: Any, message: str) -> None:
-        with pytest.raises(ValueError, match=f"^{message}$"):
-            as_mnist(picture)
 
 
 class TestParseIdx:
