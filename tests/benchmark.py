@@ -4,7 +4,8 @@
     python tests/benchmark.py techniques     the training without each of its techniques
     python tests/benchmark.py experiments    the options that README.md suggests to try
     python tests/benchmark.py pictures FOLDER
-                                             the accuracy on KIND-NUMBER-is-LABEL.jpg, for each kind
+                                             the accuracy on pictures whose names are like
+                                             KIND-NUMBER-is-LABEL.jpg, for each kind
 
 All of MNIST is needed, and for the comparison also tests/requirements-peers.txt. Each run is a
 process of its own. Accuracies are means, with the worst run in parentheses. Times are medians, with
@@ -90,15 +91,29 @@ def experiments() -> Table:
 
 
 def pictures(folder: str) -> Table:
-    """Classify the pictures of digits in a folder, a row for each kind."""
+    """Classify the pictures of digits in a folder, a row for each kind; refused ones are wrong."""
     from PIL import Image
 
+    names = {
+        path: re.fullmatch(r"(.+)-.+-is-(\d)\..+", path.name) for path in Path(folder).glob("*")
+    }
+    if not any(names.values()):
+        sys.exit(f"{folder} contains no picture whose name is like photo-17-is-5.jpg")
     network = train(*get_data("train"), seed=0)
     correct = defaultdict(list)
-    for path in sorted(Path(folder).glob("*-*-is-?.jpg")):
-        digit = predict(as_mnist(find_ink(np.asarray(Image.open(path)))), *network)
-        correct[path.name.split("-")[0]].append(digit == int(path.stem[-1]))
-    return {kind: [{"accuracy": float(np.mean(answers))}] for kind, answers in correct.items()}
+    for path, name in sorted(names.items()):
+        if name:
+            try:
+                image = as_mnist(find_ink(np.asarray(Image.open(path).convert("RGBA"))))
+                answer = predict(image, *network) == int(name[2])
+            except ValueError:  # nothing stands out
+                answer = False
+            correct[name[1]].append(answer)
+            correct["all"].append(answer)
+    return {
+        f"{kind} ({len(answers)})": [{"accuracy": float(np.mean(answers))}]
+        for kind, answers in sorted(correct.items())
+    }
 
 
 # What can be run in a process of its own:
