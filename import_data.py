@@ -1,7 +1,9 @@
-"""Download MNIST, 70,000 images of handwritten digits, once, and verify and read its four files.
+"""Download, verify and read the files of MNIST, and turn pictures into images like MNIST's.
 
 Importing this module neither downloads nor prints anything.
 """
+
+from __future__ import annotations
 
 import contextlib
 import hashlib
@@ -17,20 +19,20 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-SPLITS = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
-}
-# Hashes of the uncompressed files. Only a file that matches is used, so mirrors need no trust.
+# MNIST's files
+
+# The names and the hashes of the uncompressed files. Only a file that matches is used, so the
+# mirrors need not be trusted.
 SHA256 = {
     "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
     "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+SPLITS = {"train": list(SHA256)[:2], "test": list(SHA256)[2:]}
 LARGEST_FILE = 50_000_000  # bytes; the training images take 47 million, uncompressed
 
-# The first tenth of each split. It comes with the code, so it is not verified.
+# The first tenth of each split, which comes with the code and is therefore not verified
 SAMPLE_FOLDER = Path(__file__).resolve().parent / "tests" / "mnist_sample"
 
 
@@ -47,11 +49,11 @@ def get_data(
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the images and labels of one split of MNIST.
 
-    The two files of the split are read from a folder. They may be compressed (`.gz`) or not, and
-    their names may have a dot instead of the second hyphen (`train-images.idx3-ubyte`). Missing
-    files are downloaded to the folder, and progress is reported on stderr. The environment variable
-    MNIST_MIRROR can be set to the URL of a folder that has the four files as `.gz`, with hyphens in
-    their names; it is tried before the public mirrors.
+    The two files of the split are read from a folder. They may be gzipped (`.gz`) or not, and their
+    names may have a dot before `idx` (`train-images.idx3-ubyte`). Missing files are downloaded to
+    the folder, and progress is reported on stderr. The environment variable MNIST_MIRROR can be set
+    to the URL of a folder that contains the four files, gzipped, with hyphens in their names; it is
+    tried before the public mirrors.
 
     Parameters
     ----------
@@ -59,7 +61,8 @@ def get_data(
         The 60,000 training images or the 10,000 test images.
     folder : path, optional
         By default the folder set by the environment variable MNIST_DIR, or else `data` beside this
-        module. `SAMPLE_FOLDER` has the first 6,000 training images and the first 1,000 test images.
+        module. `SAMPLE_FOLDER` contains the first 6,000 training images and the first 1,000 test
+        images.
 
     Returns
     -------
@@ -75,68 +78,60 @@ def get_data(
     DownloadError
         If a file is missing and no mirror delivers it.
     DataError
-        If the folder cannot be used or has a file that is not MNIST's, or if a file is missing and
-        MNIST_MIRROR is not a URL. `DownloadError` is a subclass.
+        If a file is not MNIST's, or MNIST_MIRROR is needed and not a URL. `DownloadError` is a
+        subclass.
+    OSError
+        If the folder cannot be read or written.
     """
     if split not in SPLITS:
         raise ValueError(f"split must be 'train' or 'test', not {split!r}")
     folder = Path(folder or os.environ.get("MNIST_DIR") or Path(__file__).with_name("data"))
-    try:
-        folder = folder.expanduser().resolve()
-        if missing_files(folder, split):
-            download(folder, split)
-        images, labels = (parse_idx(read_file(folder, name)) for name in SPLITS[split])
-    except (OSError, RuntimeError) as error:  # RuntimeError: ~user, if there is no such user
-        raise DataError(
-            f"The folder {folder} cannot be used ({error}): choose a different folder, "
-            "for example with MNIST_DIR"
-        ) from error
+    folder = folder.expanduser().resolve()
+    # The files that are there are verified before anything is downloaded.
+    names = SPLITS[split]
+    files = {name: read_file(path, name) for name in names if (path := find_file(folder, name))}
+    if missing := [name for name in names if name not in files]:
+        files |= download(folder, missing)
+    images, labels = (parse_idx(files[name]) for name in names)
     pixels = np.divide(images.reshape(-1, 784), 255, dtype=np.float32)
     return pixels, np.eye(10, dtype=np.float32)[labels]
 
 
-def find_file(folder: Path, name: str) -> Path:
-    """Return the path of a file in any of its four spellings, or of `name` if there is none."""
+def find_file(folder: Path, name: str) -> Path | None:
+    """Return the path of a file under any of its four names, or else of a folder, or else None."""
     dotted = name.replace("-idx", ".idx")
     paths = [folder / spelling for spelling in (name, dotted, f"{name}.gz", f"{dotted}.gz")]
-    return next(filter(Path.is_file, paths), paths[0])
+    return next(filter(Path.is_file, paths), next(filter(Path.is_dir, paths), None))
 
 
-def missing_files(folder: Path, split: str) -> list[str]:
-    """Return the names of the files of a split that a folder lacks."""
-    return [name for name in SPLITS[split] if not find_file(folder, name).is_file()]
-
-
-def read_file(folder: Path, name: str) -> bytes:
-    """Return the uncompressed content of a file, or raise a `DataError` if it is not of MNIST."""
-    path = find_file(folder, name)
-    content = uncompressed(path.read_bytes())
-    if folder != SAMPLE_FOLDER and hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise DataError(
-            f"{path} is damaged or not from MNIST: remove it or choose a different folder, "
-            "for example with MNIST_DIR"
-        )
+def read_file(path: Path, name: str) -> bytes:
+    """Return the uncompressed content of a file, or raise a `DataError` if it is not MNIST's."""
+    content = b"" if path.is_dir() else uncompressed(path.read_bytes())
+    if path.parent != SAMPLE_FOLDER and hashlib.sha256(content).hexdigest() != SHA256[name]:
+        raise DataError(f"{path} is damaged or not MNIST's: remove it, rename it, or set MNIST_DIR")
     return content
 
 
 def uncompressed(content: bytes) -> bytes:
-    """Return what a gzip file holds, at most `LARGEST_FILE` bytes, or else the content itself."""
+    """Return the content of a gzip file, up to `LARGEST_FILE` bytes, or anything else unchanged."""
     with contextlib.suppress(zlib.error):
         return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(content, LARGEST_FILE)
     return content
 
 
 def parse_idx(content: bytes) -> NDArray[np.uint8]:
-    """Return the array of bytes that an IDX file holds.
+    """Return the array of bytes in an IDX file.
 
     Its fourth byte is the number of dimensions. The size of each follows as a big-endian 32-bit
     integer, and then the items (LeCun, Cortes and Burges, The MNIST database of handwritten digits,
-    section "File formats").
+    section "File formats", web.archive.org/web/2020/http://yann.lecun.com/exdb/mnist).
     """
     start = 4 + 4 * content[3]
     shape = np.frombuffer(content[4:start], ">u4")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
+
+# Download
 
 # Tried in turn. The original site, yann.lecun.com, is left out because it refuses downloads.
 MIRRORS = (
@@ -144,113 +139,117 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
-# The mirrors share PATIENCE_SECONDS, so the program falls back to the sample within 15 seconds if
-# none of them answers. For each SLOWEST_BYTES_PER_SECOND received, a mirror has one more second.
-PATIENCE_SECONDS = 12
+# A mirror has PATIENCE_SECONDS for a file. Every SLOWEST_BYTES_PER_SECOND bytes received earn it
+# another second. If no mirror answers, the program falls back to the sample within 15 seconds.
+PATIENCE_SECONDS = 4
 SLOWEST_BYTES_PER_SECOND = 20_000
 TIMEOUT = (2, 4)  # seconds to connect to one address of a server, and to wait for more data
 
 
-def download(folder: Path, split: str) -> None:
-    """Download the files of a split that a folder lacks; raise a `DownloadError` if that fails."""
-    names = " and ".join(missing_files(folder, split))
-    if folder == SAMPLE_FOLDER:
-        raise DataError(f"The bundled sample lacks {names}: restore {folder} from the repository")
-    mirrors = mirror_urls()
-    for name in SHA256:
-        if find_file(folder, name).is_file():
-            read_file(folder, name)  # because a `DownloadError` would hide a wrong file
+def download(folder: Path, names: list[str]) -> dict[str, bytes]:
+    """Download files to a folder and return their uncompressed content.
 
-    failures = []
+    Raises
+    ------
+    DownloadError
+        If no mirror delivers a file.
+    DataError
+        If MNIST_MIRROR is not a URL.
+    OSError
+        If the folder cannot be written.
+    """
+    if folder == SAMPLE_FOLDER:
+        raise DataError(f"{folder} must contain {' and '.join(names)}")
+    own_mirror = os.environ.get("MNIST_MIRROR", "").strip()
+    if own_mirror and not own_mirror.lower().startswith(("http://", "https://")):
+        raise DataError("MNIST_MIRROR must be a URL that begins with http:// or https://")
+    print(f"Downloading missing files of MNIST to\n{folder}", file=sys.stderr)
     folder.mkdir(parents=True, exist_ok=True)
-    # A file is moved to its place when it is complete, so no program ever reads part of a file. The
+    files: dict[str, bytes] = {}
+    # A file is moved into place once complete, so no program ever reads part of a file. The
     # temporary folder is made first because a download is useless if nothing can be written.
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        print_progress(f"Downloading {names} to {folder}")
-        for mirror in mirrors:
+        for mirror in filter(None, (own_mirror, *MIRRORS)):
+            host = "MNIST_MIRROR" if mirror == own_mirror else mirror.split("/")[2]
+            print(f"Trying {host}", file=sys.stderr)
             try:
-                for name in missing_files(folder, split):
-                    content = fetch(mirror, name, PATIENCE_SECONDS / len(mirrors))
-                    Path(temporary, name).write_bytes(content)
-                    Path(temporary, name).replace(folder / name)
-                return
+                for name in names:
+                    if name not in files:
+                        files[name] = fetch(mirror, name)
+                        path = Path(temporary, name)
+                        path.write_bytes(files[name])
+                        path.replace(folder / name)
+                return files
             except DownloadError as error:
-                failures.append(f"{host(mirror)}: {error}")
-                print_progress(failures[-1])
-    names = " and ".join(missing_files(folder, split))
+                print(f"  {error}", file=sys.stderr)
+    missing = " and ".join(name for name in names if name not in files)
     raise DownloadError(
-        "\n    ".join([f"{names} could not be downloaded:", *failures])
-        + f"\nPut the files into {folder}, set MNIST_MIRROR to the URL of a different mirror, "
-        f"or use the bundled sample: get_data({split!r}, folder={str(SAMPLE_FOLDER)!r})"
+        f"{missing} could not be downloaded: put the missing files into {folder}, set MNIST_MIRROR "
+        "to the URL of a mirror, or use the bundled sample: get_data(..., folder=SAMPLE_FOLDER)"
     )
 
 
-def mirror_urls() -> list[str]:
-    """Return the URLs of the mirrors, the user's own one first."""
-    own = os.environ.get("MNIST_MIRROR", "").strip()
-    if own and not own.lower().startswith(("http://", "https://")):
-        raise DataError("MNIST_MIRROR must be a URL that begins with http:// or https://")
-    return [own, *MIRRORS] if own else [*MIRRORS]
-
-
-def host(url: str) -> str:
-    """Return the host of a URL, without a user name and password."""
-    return url.split("/")[2].rpartition("@")[2]
-
-
-def fetch(mirror: str, name: str, patience: float) -> bytes:
+def fetch(mirror: str, name: str) -> bytes:
     """Return the uncompressed content of a file from a mirror, or raise a `DownloadError`.
 
-    The request runs in a thread that can be abandoned because nothing interrupts the look-up of a
-    name, and `requests` does not limit the total time.
+    The request runs in a thread that can be abandoned because a DNS lookup cannot be interrupted
+    and `requests` has no limit on the total time.
     """
-    import requests  # here, because it takes 0.1 s and most starts download nothing
+    import requests  # here, because it takes 0.1 s and most runs download nothing
 
     body = bytearray()
+    size = 0  # of the complete body, if the server says so
     errors: list[Exception] = []
-    given_up = threading.Event()
+    started = time.monotonic()
+
+    def is_over() -> bool:
+        allowed = PATIENCE_SECONDS + len(body) / SLOWEST_BYTES_PER_SECOND
+        return time.monotonic() - started > allowed or len(body) > LARGEST_FILE
 
     def receive() -> None:
+        nonlocal size
         try:
             url = f"{mirror.rstrip('/')}/{name}.gz"
             with requests.get(url, stream=True, timeout=TIMEOUT) as response:
-                response.raise_for_status()
+                if not response.ok:
+                    raise DownloadError(f"{response.status_code} {response.reason}")
+                size = int(response.headers.get("Content-Length", 0))
                 for piece in response.iter_content(4096):
                     body.extend(piece)
-                    if given_up.is_set() or len(body) > LARGEST_FILE:
+                    if is_over():
                         break
         except Exception as error:  # whatever it is, this mirror has failed
             errors.append(error)
 
     thread = threading.Thread(target=receive, daemon=True)
     thread.start()
-    started = time.monotonic()
-    try:
-        while thread.is_alive():
-            print_progress(
-                f"{len(body) / 1000:,.0f} kB of {name}.gz from {host(mirror)}", live=True
-            )
-            thread.join(0.1)
-            seconds = time.monotonic() - started
-            if seconds > patience + len(body) / SLOWEST_BYTES_PER_SECOND:
-                raise DownloadError(f"given up after {len(body):,} bytes in {seconds:.0f} seconds")
-    finally:
-        given_up.set()  # after Ctrl-C, too
+    live = is_terminal(sys.stderr)
+    while thread.is_alive() and not is_over():
+        thread.join(0.1)
+        if live and body:
+            total = f" of {size / 1e6:.2f}" if size else ""
+            print(f"\r  {name}: {len(body) / 1e6:.2f}{total} MB", end="", file=sys.stderr)
+    if live and body:
+        print(file=sys.stderr)
     if errors:
         raise DownloadError(reason(errors[0]))
     content = uncompressed(bytes(body))
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise DownloadError(f"sent {len(body):,} bytes that are not {name}.gz")
-    print_progress("", live=True)  # erases the last live line
+        seconds = time.monotonic() - started
+        raise DownloadError(f"sent {len(body):,} bytes in {seconds:.0f} s, but not {name}.gz")
     return content
 
 
 def reason(error: BaseException) -> str:
-    """Return in one line why a request failed: the error that the libraries have wrapped."""
+    """Return in one line why a request failed: the innermost error, which the libraries wrap."""
+    from requests.exceptions import ProxyError
+
+    if isinstance(error, ValueError):
+        return "The URL cannot be used"  # the error's own words may contain a password
+    proxy = "The proxy failed: " if isinstance(error, ProxyError) else ""
     while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = inner
-    words = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return " ".join(words.partition(" for url: ")[0].split())
+    return proxy + " ".join(str(error).split())
 
 
 # From a picture to an image like MNIST's
@@ -435,8 +434,7 @@ def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
     if not ink.any():
         raise ValueError("picture must have some ink: a pixel above 0")
     if not (ink.min() >= 0 and ink.max() <= 1):  # both are NaN if a pixel is
-        extremes = f"from {ink.min():g} to {ink.max():g}"
-        raise ValueError(f"picture must have values from 0 to 1, not {extremes}")
+        raise ValueError(f"picture must be from 0 to 1, not from {ink.min():g} to {ink.max():g}")
     ink = fit(crop(ink), 20)
     height, width = ink.shape
     # In MNIST the center of mass is in row 14 and column 14 (of 0 to 27), to within half a pixel.
@@ -475,27 +473,14 @@ def coverage(count: int, length: int) -> NDArray[np.float64]:
     return np.diff(before, axis=0) * (count / length)
 
 
-# Progress on the screen
-
-
-def print_progress(line: str, *, live: bool = False) -> None:
-    """Print a line on stderr. In a terminal, a live line is replaced by the next line.
-
-    A live line is cut to the width of the terminal because a line that wraps cannot be replaced.
-    """
-    if is_terminal(sys.stderr):
-        width = os.get_terminal_size(sys.stderr.fileno()).columns - 1
-        print("\r" + " " * width, end="\r", file=sys.stderr)
-        print(line[:width] if live else line, end="" if live else "\n", file=sys.stderr, flush=True)
-    elif not live:
-        print(line, file=sys.stderr, flush=True)
+# Terminal
 
 
 def is_terminal(stream: TextIO) -> bool:
     """Return whether a stream is a terminal in which a line can be replaced.
 
-    The shell of IDLE claims to be a terminal but cannot replace a line. Its streams are not those
-    of the process.
+    The shell of IDLE claims to be a terminal but cannot replace a line, and its streams are not the
+    process's own.
     """
     own = stream is sys.__stdout__ or stream is sys.__stderr__
     return own and stream.isatty() and os.environ.get("TERM") != "dumb"

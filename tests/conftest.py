@@ -1,4 +1,4 @@
-"""What all tests share: they are repeatable, and none of them asks a network."""
+"""What all tests share: they are repeatable, and none of them needs a network."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy is imported: below, and i
 import pytest
 from hypothesis import settings
 
-from import_data import SAMPLE_FOLDER, SPLITS, get_data, missing_files
+from import_data import SAMPLE_FOLDER, SHA256, find_file, get_data
 from neural_network import Array, Network, train
 
 DATA = Path(__file__).resolve().parent.with_name("data")
@@ -43,7 +43,7 @@ def trained(sample: tuple[Array, Array, Array, Array]) -> Network:
 
 @pytest.fixture
 def full_mnist() -> Path:
-    """Return the folder that has all of MNIST; where there is none, skip the test."""
-    if FULL_MNIST == SAMPLE_FOLDER or any(missing_files(FULL_MNIST, split) for split in SPLITS):
+    """Return the folder that contains all of MNIST; where there is none, skip the test."""
+    if FULL_MNIST == SAMPLE_FOLDER or not all(find_file(FULL_MNIST, name) for name in SHA256):
         pytest.skip("MNIST_DIR does not name a folder with all of MNIST")
     return FULL_MNIST

@@ -24,7 +24,7 @@ class Request(BaseHTTPRequestHandler):
         """Look up the file, and leave the rest to the answer whose turn it is."""
         self.close_connection = True
         name = self.path.removeprefix("/mnist/")
-        self.content = self.server.files[name]
+        self.content = self.server.files.get(name, b"")
         self.server.requested.append(name)
         answers = self.server.answers
         (answers.pop(0) if len(answers) > 1 else answers[0])(self)
