@@ -4,13 +4,9 @@ What the window shows is read from the pixels of the display wherever that can b
 """
 
 import gc
-import io
 import os
 import re
-import select
-import shutil
 import signal
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from display import virtual_display
 from PIL import ImageGrab
-from test_program import EMPTY, PROMPT, QUICK, ask, in_terminal, quit_program, run
+from program import PROMPT, QUICK, ask, in_terminal, quit_program, run
 
 import neural_network
 from import_data import as_mnist
@@ -30,23 +27,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.unix
 
-BLACK, WHITE, ORANGE, BACKGROUND = (0, 0, 0), (255, 255, 255), (255, 175, 0), (31, 31, 31)
+BLACK, WHITE, ORANGE = (0, 0, 0), (255, 255, 255), (255, 175, 0)
 
 
 @pytest.fixture(scope="module")
 def display() -> Iterator[str]:
     """Start a virtual display and return its name."""
     pytest.importorskip("tkinter", reason="this Python has no tkinter")
-    if not shutil.which("Xvfb"):
+    try:
+        with virtual_display() as name:
+            yield name
+    except FileNotFoundError:
         pytest.skip("Xvfb, a virtual display, is not installed")
-    reader, writer = os.pipe()
-    command = ("Xvfb", "-displayfd", str(writer), "-nolisten", "tcp", "-screen", "0", "800x600x24")
-    with subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL) as server:
-        os.close(writer)
-        assert select.select([reader], [], [], 30)[0]
-        yield f":{os.read(reader, 10).decode().strip()}"
-        server.terminate()
-    os.close(reader)
 
 
 Play = Callable[[Callable[[DrawingWindow], object]], str]
@@ -59,53 +51,43 @@ def play(
     capsys: pytest.CaptureFixture[str],
     trained: Network,
 ) -> Iterator[Play]:
-    """Yield a function that types `d`, acts in the window, and returns what is printed."""
+    """Yield a function that opens the window, acts in it, and returns what is printed."""
     monkeypatch.setenv("DISPLAY", display)
+    windows: list[Any] = []
 
     def play(act: Callable[[DrawingWindow], object]) -> str:
         class Acting(DrawingWindow):
             def __init__(self, window: "tkinter.Tk", network: Network) -> None:
                 super().__init__(window, network)
                 windows.append(window)
-                window.destroy = self.destroy  # type: ignore[method-assign]
+                window.focus_force()  # there is no window manager to give it the focus
                 window.update()
                 window.after(1, act, self)
 
-            def destroy(self) -> None:
-                # A timer that is left would complain at the prompt that its window is gone.
-                timers.append(self.window.tk.splitlist(self.window.tk.call("after", "info")))
-                type(self.window).destroy(self.window)
-
-        windows: list[Any] = []
-        timers: list[tuple[str, ...]] = []
         monkeypatch.setattr(neural_network, "DrawingWindow", Acting)
-        monkeypatch.setattr("sys.stdin", io.StringIO("d\n"))
-        training_set = np.zeros((6000, 784)), np.zeros((6000, 10))
-        try:
-            neural_network.prompt_loop(training_set, EMPTY, [], trained)
-        finally:
-            with pytest.raises(Exception, match="application has been destroyed"):
-                windows[0].winfo_exists()
-            windows.clear()
-            assert timers == [()]
-        _, answer, _ = capsys.readouterr().out.split(PROMPT)
-        _, first, *shown = answer.splitlines()
+        neural_network.draw_digit(trained)
+        with pytest.raises(Exception, match="application has been destroyed"):
+            windows[0].winfo_exists()
+        # A timer that is left would complain at the prompt that its window is gone.
+        assert windows[0].tk.splitlist(windows[0].tk.call("after", "info")) == ()
+        first, *shown = capsys.readouterr().out.splitlines()
         assert first == "Draw in the window, and close it to return to the prompt."
         return "\n".join(shown)
 
     yield play
     # Tcl ends the process if what is left of a window is deleted in another thread, as it may be
     # when Python looks for garbage there.
+    windows.clear()
     gc.collect()
 
 
 def draw(drawing: DrawingWindow, *places: tuple[int, int]) -> None:
     """Draw a stroke from place to place."""
     (x, y), *others = places
-    drawing.square.event_generate("<Button-1>", x=x, y=y)
+    drawing.canvas.event_generate("<Button-1>", x=x, y=y)
     for x, y in others:
-        drawing.square.event_generate("<B1-Motion>", x=x, y=y)
-    drawing.square.event_generate("<ButtonRelease-1>", x=x, y=y)
+        drawing.canvas.event_generate("<B1-Motion>", x=x, y=y)
+    drawing.canvas.event_generate("<ButtonRelease-1>", x=x, y=y)
     drawing.window.update()
 
 
@@ -129,8 +111,9 @@ def close(drawing: DrawingWindow) -> None:
     drawing.window.tk.call(drawing.window.protocol("WM_DELETE_WINDOW"))
 
 
-def screenshot(canvas: "tkinter.Canvas") -> Array:
-    """Return the pixels of the display where a canvas is, of shape (height, width, 3)."""
+def screenshot(drawing: DrawingWindow) -> Array:
+    """Return the pixels of the display where the canvas is, of shape (280, 680, 3)."""
+    canvas = drawing.canvas
     assert canvas.winfo_viewable()
     canvas.update()
     canvas.winfo_pointerxy()  # waits for the display
@@ -139,49 +122,36 @@ def screenshot(canvas: "tkinter.Canvas") -> Array:
     return np.asarray(ImageGrab.grab(box, xdisplay=os.environ["DISPLAY"]).convert("RGB"), int)
 
 
-class Answer:
-    """What is seen at the right of the square."""
-
-    def __init__(self, drawing: DrawingWindow) -> None:
-        canvas: Any = drawing.answer  # the types of tkinter do not know all its methods
-        pixels = screenshot(canvas)
-        texts = [
-            (canvas.itemcget(item, "text"), canvas.bbox(item))
-            for item in canvas.find_all()
-            if canvas.type(item) == "text"
-        ]
-        for text, (left, top, right, bottom) in texts:
-            assert 0 <= left < right <= pixels.shape[1]
-            assert 0 <= top < bottom <= pixels.shape[0]
-            assert np.ptp(pixels[top:bottom, left:right]) > 100, f"{text} is not seen"
-        self.lengths, self.colors, self.numbers = [], [], []
-        labels = {text: box for text, box in texts if box[0] > 140 and len(text) == 1}
-        assert len(labels) == 10
-        for digit in range(10):
-            _, top, right, bottom = labels[str(digit)]
-            middle = (top + bottom) // 2
-            row = pixels[middle, right + 3 :]  # at the right of the label
-            bar = np.flatnonzero((row != row[0]).any(axis=1))
-            start = bar[0]
-            self.colors.append(tuple(row[start].tolist()))
-            self.lengths.append(int(np.argmin((row[start:] == row[start]).all(axis=1))))
-            self.numbers += [
-                text for text, box in texts if len(text) == 4 and box[1] < middle < box[3]
-            ]
-        (image,) = (item for item in canvas.find_all() if canvas.type(item) == "image")
-        left, top, right, bottom = canvas.bbox(image)
-        self.seen = pixels[top + 1 : bottom : 4, left + 1 : right : 4, 0] / 255
-        large = [(text, box) for text, box in texts if box[3] - box[1] > 60]
-        self.prediction = large[0][0] if large else None
-        assert all(
-            (pixels[box[1] : box[3], box[0] : box[2]] == ORANGE).all(axis=-1).any()
-            for _, box in large
-        )
+Box = tuple[int, int, int, int]
 
 
-def outputs_of(image: Array, network: Network) -> Array:
-    """Return the ten outputs."""
-    return neural_network.forward_propagation(image, *network)[1]
+def texts_of(drawing: DrawingWindow) -> dict[Box, str]:
+    """Return the texts of the canvas by the places where they are seen, without overlaps."""
+    canvas: Any = drawing.canvas  # the types of tkinter do not know all its methods
+    pixels = screenshot(drawing)
+    items = [item for item in canvas.find_all() if canvas.type(item) == "text"]
+    texts = {canvas.bbox(item): canvas.itemcget(item, "text") for item in items}
+    texts = {box: text for box, text in texts.items() if text}
+    covered = np.zeros(pixels.shape[:2], int)
+    for (left, top, right, bottom), text in texts.items():
+        assert 0 <= left < right <= pixels.shape[1]
+        assert 0 <= top < bottom <= pixels.shape[0]
+        assert np.ptp(pixels[top:bottom, left:right]) > 100, f"{text} is not seen"
+        if bottom - top < 60:  # the box of the large digit is mostly empty
+            covered[top:bottom, left:right] += 1
+    assert covered.max() <= 1
+    return texts
+
+
+def bars_of(drawing: DrawingWindow) -> list[tuple[int, tuple[int, ...]]]:
+    """Return the length and the color of each bar."""
+    pixels = screenshot(drawing)
+    bars = []
+    for digit in range(10):
+        row = pixels[28 * digit + 14, 465:630]
+        length = int(np.argmin([*(row == row[0]).all(axis=1), False]))
+        bars.append((length, tuple(row[0].tolist())))
+    return bars
 
 
 def test_the_window_follows_the_pen_and_the_terminal_shows_what_the_network_saw(
@@ -194,14 +164,22 @@ def test_the_window_follows_the_pen_and_the_terminal_shows_what_the_network_saw(
         pictures.append(drawing.picture.copy())
         draw(drawing, (145, 140), (140, 230))
         pictures.append(drawing.picture.copy())
-        answer = Answer(drawing)
         image = as_mnist(drawing.picture)
-        outputs = outputs_of(image, trained)
-        assert answer.lengths == pytest.approx(160 * outputs, abs=1.5)
-        assert answer.numbers == [f"{output:.2f}" for output in outputs]
-        assert [color == ORANGE for color in answer.colors] == [d == 1 for d in range(10)]
-        assert answer.prediction == "1"
-        assert np.abs(answer.seen - image.reshape(28, 28)).max() < 0.003
+        outputs = neural_network.forward_propagation(image, *trained)[1]
+        lengths, colors = zip(*bars_of(drawing), strict=True)
+        texts = texts_of(drawing)
+        assert outputs.argmax() == 1
+        assert lengths[1] == pytest.approx(160 * outputs[1], abs=1.5)
+        assert colors.index(ORANGE) == 1
+        assert colors.count(ORANGE) == 1
+        for digit, output in enumerate(outputs):
+            beside = [text for box, text in texts.items() if box[1] < 28 * digit + 14 < box[3]]
+            assert {str(digit), f"{output:.2f}"} <= {*beside}
+        assert [text for box, text in texts.items() if box[3] - box[1] > 60] == ["1"]
+        assert "The network sees" in texts.values()
+        assert "unsure" not in texts.values()
+        seen = screenshot(drawing)[34:144:4, 302:412:4, 0] / 255
+        assert np.abs(seen - image.reshape(28, 28)).max() < 0.003
         close(drawing)
 
     title, *rows, words = play(act).splitlines()
@@ -212,7 +190,7 @@ def test_the_window_follows_the_pen_and_the_terminal_shows_what_the_network_saw(
     assert second.sum() > 1.7 * first.sum()
     assert title == "Your digit, as the network sees it:"
     assert words == "Prediction: 1"
-    outputs = outputs_of(as_mnist(second), trained)
+    outputs = neural_network.forward_propagation(as_mnist(second), *trained)[1]
     assert [float(row[28:].split()[1]) for row in rows[2:12]] == pytest.approx(outputs, abs=0.006)
 
 
@@ -231,13 +209,13 @@ def test_a_stroke_is_as_thick_as_in_mnist(
     assert np.quantile(ones.sum(axis=1), 0.1) < images[0].sum() < np.quantile(ones.sum(axis=1), 0.9)
 
 
-def test_what_is_seen_in_the_square_is_what_the_network_gets(play: Play) -> None:
+def test_the_square_shows_the_picture_that_the_network_gets(play: Play) -> None:
     def act(drawing: DrawingWindow) -> None:
         draw(drawing, (60, 200), (200, 60), (220, 220))
         draw(drawing, (100, 100))  # a dot
         inside = [(60, 200), (130, 130), (136, 136), (210, 140), (220, 220), (100, 100), (108, 100)]
         outside = [(20, 20), (140, 210), (140, 140), (100, 113), (113, 113)]
-        pixels = screenshot(drawing.square)
+        pixels = screenshot(drawing)
         for x, y in inside + outside:
             assert tuple(pixels[y, x]) == (WHITE if (x, y) in inside else BLACK)
             assert drawing.picture[y, x] == ((x, y) in inside)
@@ -246,37 +224,40 @@ def test_what_is_seen_in_the_square_is_what_the_network_gets(play: Play) -> None
     play(act)
 
 
+def test_an_unsure_prediction_says_so(play: Play, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+
+    def act(drawing: DrawingWindow) -> None:
+        draw(drawing, (100, 100), (150, 150))
+        shown.append(texts_of(drawing).values())
+        close(drawing)
+
+    monkeypatch.setattr(neural_network, "forward_propagation", lambda *_: (None, np.full(10, 0.49)))
+    assert play(act).endswith("Prediction: 0 (unsure)")
+    assert "unsure" in shown[0]
+
+
 @pytest.mark.parametrize(
     "clear",
     [
         lambda drawing: press(drawing, "Clear"),
         lambda drawing: drawing.window.event_generate("<Key-c>"),
-        lambda drawing: drawing.window.event_generate("<Key-Delete>"),
-        lambda drawing: drawing.square.event_generate("<Button-3>", x=9, y=9),
-        lambda drawing: drawing.square.event_generate("<Button-2>", x=9, y=9),
+        lambda drawing: drawing.canvas.event_generate("<Button-3>", x=9, y=9),
+        lambda drawing: drawing.canvas.event_generate("<Button-2>", x=9, y=9),
     ],
-    ids=["button", "c", "Delete", "right button", "right button of a Mac"],
+    ids=["button", "c", "right-click", "right-click on a Mac"],
 )
-def test_clear_empties_the_square_and_an_empty_square_invites(
+def test_clear_empties_the_window_and_an_empty_square_invites(
     play: Play, clear: Callable[[DrawingWindow], object]
 ) -> None:
     def act(drawing: DrawingWindow) -> None:
-        empty = screenshot(drawing.square)
-        (invitation,) = drawing.square.find_all()
-        words = drawing.window.tk.call(str(drawing.square), "itemcget", invitation, "-text")
-        assert words == "Draw a large digit"
-        assert empty.max() > 100
+        empty = screenshot(drawing)
+        assert [*texts_of(drawing).values()] == ["Draw a large digit"]
         draw(drawing, (40, 40), (80, 80))
-        drawn = screenshot(drawing.square)
+        drawn = screenshot(drawing)
         assert drawn[130:150, 60:220].max() == 0  # the invitation is gone
-        assert max(Answer(drawing).lengths) > 1
         clear(drawing)
-        assert np.array_equal(screenshot(drawing.square), empty)
-        answer = Answer(drawing)
-        assert max(answer.lengths) <= 1
-        assert answer.numbers == []
-        assert answer.prediction is None
-        assert answer.seen.max() == 0
+        assert np.array_equal(screenshot(drawing), empty)
         draw(drawing, (-100, -100), (-200, -100))  # beside the square
         close(drawing)
 
@@ -297,15 +278,42 @@ def test_a_button_and_escape_close_the_window(
     assert play(close) == ""
 
 
-def test_what_goes_wrong_while_drawing_is_not_swallowed(
+@pytest.mark.parametrize("dpi", [96, 144, 192])
+def test_nothing_overlaps_or_is_cut_off_at_any_resolution(
+    play: Play, monkeypatch: pytest.MonkeyPatch, dpi: int
+) -> None:
+    tkinter = pytest.importorskip("tkinter")
+
+    class ScaledTk(tkinter.Tk):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            super().__init__()
+            self.tk.call("tk", "scaling", dpi / 72)  # pixels per point
+
+    def act(drawing: DrawingWindow) -> None:
+        texts_of(drawing)
+        draw(drawing, (60, 60), (220, 60), (120, 240))
+        texts_of(drawing)
+        for widget in drawing.window.winfo_children():
+            assert widget.winfo_reqwidth() <= widget.winfo_width()
+        assert drawing.window.winfo_width() == 680
+        close(drawing)
+
+    monkeypatch.setattr(tkinter, "Tk", ScaledTk)
+    play(act)
+
+
+def test_an_exception_while_drawing_is_not_swallowed(
     play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        DrawingWindow, "show_answer", lambda _: (_ for _ in ()).throw(KeyboardInterrupt)
-    )
-    monkeypatch.setattr(DrawingWindow, "clear", lambda *_: None)
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def act(drawing: DrawingWindow) -> None:
+        monkeypatch.setattr(neural_network, "draw_line", interrupt)
+        draw(drawing, (100, 100), (200, 200))
+
     with pytest.raises(KeyboardInterrupt):
-        play(lambda drawing: draw(drawing, (100, 100), (200, 200)))
+        play(act)
 
 
 def test_an_interruption_is_noticed_while_nothing_happens_in_the_window(play: Play) -> None:
@@ -326,26 +334,27 @@ def test_an_interruption_while_the_window_is_open_ends_the_program(display: str)
 
 
 @pytest.mark.parametrize("name", ["", ":987654"])
-def test_without_a_display_d_is_a_line(name: str) -> None:
+def test_without_a_display_d_is_answered_in_one_line(name: str) -> None:
     pytest.importorskip("tkinter", reason="this Python has no tkinter")
-    with in_terminal(*QUICK, DISPLAY=name) as terminal:
+    with in_terminal(*QUICK, columns=200, DISPLAY=name) as terminal:
         terminal.wait_for(PROMPT)
-        line = " ".join(ask(terminal, "d"))
-        assert re.fullmatch(r"Drawing needs a graphical desktop or ssh -X \(.*display.*\)\.", line)
+        (line,) = ask(terminal, "d")
+        assert re.fullmatch(r"Drawing needs tkinter .* and a graphical desktop: .*display.*", line)
         quit_program(terminal)
 
 
-def test_tkinter_is_imported_for_d_only_and_without_it_d_is_a_line(tmp_path: Path) -> None:
+def test_tkinter_is_imported_for_d_only_and_without_it_d_is_answered_in_one_line(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "tkinter.py").write_text(
         "print('imported')\nraise ModuleNotFoundError(\"No module named '_tkinter'\")\n"
     )
     outcome = run("7\nd\n7\nq\n", *QUICK, PYTHONPATH=str(tmp_path))
     assert (outcome.status, outcome.errors) == (0, "")
     training, first, drawing, second, _ = outcome.output.split(PROMPT)
-    assert drawing.splitlines() == [
-        "",
-        "imported",
-        "Drawing needs tkinter (Debian, Ubuntu: apt install python3-tk).",
-    ]
+    assert drawing == (
+        "imported\nDrawing needs tkinter (apt install python3-tk) and a graphical desktop: "
+        "No module named '_tkinter'.\n"
+    )
     assert first == second
     assert "imported" not in training + first

@@ -91,6 +91,7 @@ NETWORK = "weights_input_to_hidden weights_hidden_to_output biases_hidden biases
     ("function", "parameters"),
     [
         (import_data.get_data, "split"),
+        (import_data.find_ink, "picture"),
         (import_data.as_mnist, "picture"),
         (initialize_weights_and_biases, ""),
         (sigmoid, "x"),
@@ -208,10 +209,10 @@ class TestComputeError:
         assert compute_error(np.stack([output, label]), np.stack([label, label])) == 0.3125 / 4
         assert math.isnan(compute_error(np.array([np.nan, 0]), label))
 
-    @pytest.mark.parametrize("shape", [(10,), (2, 1), (1, 10)])
-    def test_a_different_shape_is_a_value_error(self, shape: tuple[int, ...]) -> None:
-        with pytest.raises(ValueError, match=r"same shape, not \(2, 10\) and \("):
-            compute_error(np.zeros((2, 10)), np.zeros(shape))
+    @pytest.mark.parametrize("label", [np.zeros(10), np.zeros((2, 1)), np.zeros((1, 10)), 5])
+    def test_a_label_of_a_different_shape_is_a_value_error(self, label: Any) -> None:
+        with pytest.raises(ValueError, match=r"^label must have shape \(2, 10\), not \("):
+            compute_error(np.zeros((2, 10)), label)
 
 
 class TestBackpropagation:
@@ -248,8 +249,16 @@ class TestBackpropagation:
     @pytest.mark.parametrize("shape", [(3,), (4, 1), (1, 3)])
     def test_labels_of_a_different_shape_change_nothing(self, shape: tuple[int, ...]) -> None:
         network = small_network()
-        with pytest.raises(ValueError, match="same shape, not"):
+        with pytest.raises(ValueError, match=r"^label must have shape \(4, 3\), not \("):
             step(small_batch(4)[0], np.ones(shape), network)
+        assert all(map(np.array_equal, network, small_network()))
+
+    @pytest.mark.parametrize("size", [None, 1, 3])
+    def test_more_or_fewer_images_than_labels_change_nothing(self, size: int | None) -> None:
+        network = small_network()
+        outputs = forward_propagation(small_batch(4)[0], *network)
+        with pytest.raises(ValueError, match=r"^img and label must be equally many, not \d and 4$"):
+            backpropagation(small_batch(size)[0], small_batch(4)[1], *outputs, **network._asdict())
         assert all(map(np.array_equal, network, small_network()))
 
     def test_the_defaults_suit_a_plain_loop_over_single_images(self, sample: Sample) -> None:
@@ -283,7 +292,9 @@ class TestTechniques:
         sizes = [len(batch) for batch in batches]
         assert max(sizes, default=0) - min(sizes, default=0) <= 1
 
-    def test_an_additional_image_does_not_make_the_network_worse(self, sample: Sample) -> None:
+    def test_an_image_more_than_a_full_batch_does_not_lower_the_accuracy(
+        self, sample: Sample
+    ) -> None:
         fewer, more = (
             np.mean(
                 [
@@ -378,10 +389,10 @@ def steps(marked: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch) -> list[
 
 
 class TestTrain:
-    def test_classifies_digits_that_it_has_never_seen(
-        self, sample: Sample, trained: Network
-    ) -> None:
-        assert accuracy(trained, *sample[2:]) > 0.94
+    def test_classifies_digits_that_it_has_never_seen(self, sample: Sample) -> None:
+        # Half of the default learning rate, or four times as much, does not reach this.
+        networks = [train(*sample[:2], seed=seed) for seed in range(3)]
+        assert np.mean([accuracy(network, *sample[2:]) for network in networks]) > 0.944
 
     def test_each_epoch_learns_from_the_images_that_are_unlearned_in_a_new_random_order(
         self, marked: tuple[Array, Array], steps: list[Step]
@@ -408,7 +419,7 @@ class TestTrain:
             assert {step.learning_rate for step in taken} == {rate}
             assert len(taken) == math.ceil(len(rows) / BATCH_SIZE)
             done = np.cumsum([len(step.rows) for step in taken])
-            assert [n for n in reports if n[0] == epoch] == [(epoch, 6, d, len(rows)) for d in done]
+            assert [n for n in reports if n[0] == epoch] == [(epoch, d, len(rows)) for d in done]
             for step in taken:
                 latest[step.rows] = step.outputs
             epochs.append(rows)
@@ -427,7 +438,7 @@ class TestTrain:
 
         monkeypatch.setattr(neural_network, "forward_propagation", recorded)
         image = sample[0][:1]
-        train(image, sample[1][:1], epochs=100, learning_rate=0, seed=0)
+        train(image, sample[1][:1], epochs=100, hidden_nodes=1, learning_rate=0.0001, seed=0)
         versions = [standardize(np.roll(image, pixels)) for pixels in (0, -1, 1, -28, 28)]
         matches = [[np.array_equal(img, version) for version in versions] for img in batches]
         assert np.sum(matches, axis=1).tolist() == [1] * len(batches)
@@ -483,11 +494,11 @@ class TestTrain:
             ({"images": np.zeros((0, 784))}, r"images must have shape .*, not \(0, 784\)"),
             (
                 {"images": last_pixel(255).astype(np.uint8)},
-                r"pixels must be numbers from 0 to 1, .* from 0 to 255 \(.* divided by 255\?\)$",
+                r"^pixels must be from 0 to 1 \(divided by 255\), not from 0 to 255$",
             ),
-            ({"images": last_pixel(1.1)}, r"not from 0 to 1.1 \(.* 255\?\)$"),
-            ({"images": last_pixel(-0.1)}, r"must be numbers from 0 to 1, .* from -0.1 to 0$"),
-            ({"images": last_pixel(np.nan)}, "must be numbers .* not from nan to nan$"),
+            ({"images": last_pixel(1.1)}, "not from 0 to 1.1$"),
+            ({"images": last_pixel(-0.1)}, "not from -0.1 to 0$"),
+            ({"images": last_pixel(np.nan)}, "not from nan to nan$"),
             ({"labels": np.eye(10)[:2]}, r"labels must have shape \(3, 10\), not \(2, 10\)"),
             ({"labels": np.array([5, 0, 4])}, r"labels must have shape \(3, 10\), not \(3,\)"),
             ({"labels": last_label(0, 0)}, "labels must be one-hot"),
@@ -495,12 +506,17 @@ class TestTrain:
             ({"labels": last_label(1, 0.5)}, "labels must be one-hot"),
             ({"labels": last_label(0.5, 0.5)}, "labels must be one-hot"),
             ({"labels": last_label(0, np.nan)}, "labels must be one-hot"),
+            ({"epochs": -1}, "^epochs must be from 0 to 10000, not -1$"),
+            ({"hidden_nodes": 0}, "^hidden_nodes must be from 1 to 100000, not 0$"),
+            ({"learning_rate": 0}, "^learning_rate must be from 0.0001 to 100, not 0$"),
+            ({"learning_rate": np.nan}, "^learning_rate must be from 0.0001 to 100, not nan$"),
         ],
     )
-    def test_says_what_images_and_labels_must_be(
-        self, changes: dict[str, Array], message: str
+    def test_says_what_images_labels_and_settings_must_be(
+        self, changes: dict[str, Any], message: str
     ) -> None:
         good: dict[str, Any] = {"images": last_pixel(1), "labels": last_label(0, 1)}
-        train(**good, epochs=1, hidden_nodes=1)
+        good.update(epochs=1, hidden_nodes=1)
+        train(**good)
         with pytest.raises(ValueError, match=message):
             train(**(good | changes))

@@ -343,9 +343,9 @@ class TestAsMnist:
             (np.ones((28, 28, 3)), "picture must have two dimensions, not 3"),
             (np.zeros((28, 28)), "picture must have some ink: a pixel above 0"),
             (np.zeros((0, 28)), "picture must have some ink: a pixel above 0"),
-            ([[0, 255]], "picture must have values from 0 to 1, not from 0 to 255"),
-            ([[0.5, -0.1]], "picture must have values from 0 to 1, not from -0.1 to 0.5"),
-            ([[0.5, np.nan]], "picture must have values from 0 to 1, not from nan to nan"),
+            ([[0, 255]], "picture must be from 0 to 1, not from 0 to 255"),
+            ([[0.5, -0.1]], "picture must be from 0 to 1, not from -0.1 to 0.5"),
+            ([[0.5, np.nan]], "picture must be from 0 to 1, not from nan to nan"),
         ],
     )
     def test_says_what_a_picture_must_be(self, picture: Any, message: str) -> None:
