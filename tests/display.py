@@ -1,23 +1,19 @@
 """A virtual display, on which a window can be opened where there is no screen."""
 
 import contextlib
-import os
-import select
 import subprocess
 from collections.abc import Iterator
 
 
 @contextlib.contextmanager
 def virtual_display() -> Iterator[str]:
-    """Start Xvfb and yield the name of its display, which is larger than the drawing window."""
-    reader, writer = os.pipe()
-    command = ["Xvfb", "-displayfd", str(writer), "-nolisten", "tcp"]
-    command += ["-screen", "0", "1000x1000x24"]
-    with subprocess.Popen(command, pass_fds=[writer], stderr=subprocess.DEVNULL) as server:
-        os.close(writer)
+    """Start Xvfb and yield the name of its display. The mouse is outside the drawing window."""
+    command = ("Xvfb", "-displayfd", "1", "-nolisten", "tcp", "-screen", "0", "1000x1000x24")
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        assert server.stdout
         try:
-            assert select.select([reader], [], [], 30)[0]
-            yield f":{os.read(reader, 10).decode().strip()}"
+            yield f":{server.stdout.readline().strip()}"
         finally:
             server.terminate()
-            os.close(reader)

@@ -12,9 +12,9 @@ from terminal import Terminal
 
 PROJECT = Path(__file__).resolve().parent.parent
 PICTURE = PROJECT / ".github" / "session.svg"
-TITLE = "A terminal: a digit that the network classifies correctly, and a hidden node"
+TITLE = "A terminal: a mistake of the network, and a hidden node"
 PROMPT = "q to quit: "
-QUESTIONS = ("0", "n")  # a training image, the strongest hidden node
+QUESTIONS = ("w", "n 154")  # a mistake, a hidden node
 
 LINES, COLUMNS = 100, 60  # more lines than the session takes: the picture ends at the last prompt
 SIDE = 7  # of a pixel of a digit: a character is one wide and two high
@@ -39,8 +39,8 @@ def main() -> None:
 
 
 def draw(screen: pyte.Screen) -> str:
-    """Return the screen, from the row of the last epoch to the cursor, as a window in SVG."""
-    first = next(n for n, row in enumerate(screen.display) if row.startswith("Test accuracy")) - 1
+    """Return the screen, from the test accuracy to the cursor, as a window in SVG."""
+    first = next(n for n, row in enumerate(screen.display) if row.startswith("Test accuracy"))
     x, y = screen.cursor.x, screen.cursor.y - first
     width, height = screen.columns * SIDE + 2 * MARGIN, (y + 1) * 2 * SIDE + 2 * MARGIN
     rows = ["\n".join(draw_row(screen, first, row)) for row in range(y + 1)]
