@@ -2,15 +2,13 @@
 
 `forward_propagation` computes the outputs of the network, `backpropagation` takes one training
 step, and `train` repeats both, batch by batch. The second half of this module is the program, which
-trains a network and lets you try it out. The chapter "How it learns" in README.md explains the
-terms and derives the formulas.
+trains a network and lets you try it out. README.md explains the terms and derives the formulas.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import math
 import os
 import re
@@ -58,9 +56,9 @@ def initialize_weights_and_biases(
 ) -> Network:
     """Return an untrained network of float32 arrays.
 
-    The weights are drawn with mean 0 and a standard deviation of 1 / sqrt(n) for a node with n
-    inputs (LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998), and the biases are
-    `INITIAL_BIAS`.
+    The weights of a node with n inputs are drawn from a normal distribution with mean 0 and
+    standard deviation 1 / sqrt(n) (LeCun, Bottou, Orr and Müller, Efficient BackProp, 1998). All
+    biases are `INITIAL_BIAS`.
 
     Parameters
     ----------
@@ -79,7 +77,7 @@ def initialize_weights_and_biases(
 
 
 def sigmoid(x: Array) -> Array:
-    """Return 1 / (1 + exp(-x)) for each element of a floating-point array, in its dtype."""
+    """Return 1 / (1 + exp(-x)) for each element of a floating-point array."""
     # For very negative x, exp(-x) overflows to infinity, but the result is still correct: 0.
     with np.errstate(over="ignore"):
         return 1 / (1 + np.exp(-x))
@@ -159,9 +157,8 @@ def backpropagation(
     """Take one step of gradient descent on the cross-entropy, updating the network in place.
 
     For each node, z = (sum of x * w) + b is the weighted sum of its inputs x, with weights w and a
-    bias b. The output sigmoid(z) is called h for a hidden node and o for an output node, and y, 1
-    or 0, is the label's entry for an output. The cross-entropy E of an image and its derivatives
-    are
+    bias b. The output sigmoid(z) is called h for a hidden node and o for an output node, and y is
+    the correct output, 1 or 0. The cross-entropy E of an image and its derivatives are
 
         E = sum over the outputs of  -y * log(o) - (1 - y) * log(1 - o)
         delta_output = dE/dz of an output node = o - y
@@ -191,8 +188,8 @@ def backpropagation(
     Raises
     ------
     ValueError
-        If the shapes of `output_layer_output` and `label` differ, or if `img` contains more or
-        fewer images than they do.
+        If the shapes of `output_layer_output` and `label` differ, or if `img` is a different
+        number of images.
     """
     check_same_shape(output_layer_output, label)
     # A single image becomes a batch of one, so every array has one row for each image.
@@ -200,9 +197,9 @@ def backpropagation(
         img, label, hidden_layer_output, output_layer_output
     )
     if len(img) != len(label):
-        raise ValueError(f"img and label must be equally many, not {len(img)} and {len(label)}")
+        raise ValueError(f"img must contain as many images as label, {len(label)}, not {len(img)}")
 
-    # Both deltas are computed before any weight changes: they belong to the current weights.
+    # Both deltas are computed before any update, from the weights that produced the outputs.
     delta_output = output_layer_output - label
     slope_hidden = hidden_layer_output * (1 - hidden_layer_output)
     delta_hidden = (delta_output @ weights_hidden_to_output.T) * slope_hidden
@@ -228,11 +225,11 @@ Report = Callable[[int, int, int, Array], object]  # epoch, done, total, outputs
 
 EPOCHS = 10  # more epochs give a slightly higher accuracy but take longer
 LEARNING_RATE = 1.2  # in the first epoch; anything from 0.9 to 1.6 works just as well
-SETTINGS = {  # the default, the lowest and the highest value, and what it is
-    "epochs": (EPOCHS, 0, 10_000, "passes through the training set"),
-    "hidden_nodes": (HIDDEN_NODES, 1, 100_000, "number of hidden nodes"),
-    "learning_rate": (LEARNING_RATE, 0.0001, 100, "learning rate of the first epoch"),
-    "seed": (0, 0, 2**32, "seed of the random number generator"),
+SETTINGS = {  # the default, the range, and what it is
+    "epochs": (EPOCHS, (0, 10_000), "number of epochs"),
+    "hidden_nodes": (HIDDEN_NODES, (1, 10_000), "number of hidden nodes"),
+    "learning_rate": (LEARNING_RATE, (0.0001, 100), "learning rate of the first epoch"),
+    "seed": (0, (0, 2**32), "seed of the random number generator"),
 }
 
 
@@ -248,8 +245,8 @@ def train(
 ) -> Network:
     """Train a network by stochastic gradient descent and return it.
 
-    In each epoch, the images that are not yet learned are shuffled and split into batches, and each
-    batch is one step. Images and labels of any numeric dtype are converted to float32.
+    In each epoch, the images not yet learned are shuffled and split into batches, and each batch is
+    one step. Images and labels of any numeric dtype are converted to float32.
 
     Parameters
     ----------
@@ -268,7 +265,7 @@ def train(
         Called after each step as report(epoch, done, total, outputs). `epoch` counts from 1, and
         `done` of the `total` images in this epoch have been used. `outputs`, of shape (N, 10),
         holds each image's outputs from its last turn in a batch (for the shifted image, before that
-        update), or zeros before its first turn. Later steps overwrite the array.
+        update), or zeros before its first turn. The next step overwrites the array.
 
     Returns
     -------
@@ -286,7 +283,7 @@ def train(
     check_settings(epochs=epochs, hidden_nodes=hidden_nodes, learning_rate=learning_rate)
     rng = np.random.default_rng(seed)
     network = initialize_weights_and_biases(hidden_nodes=hidden_nodes, seed=rng)
-    latest_outputs = np.zeros_like(labels)
+    latest_outputs = np.zeros_like(labels)  # so every image counts as unlearned in epoch 1
 
     for epoch, rate in enumerate(learning_rates(learning_rate, epochs), start=1):
         order = rng.permutation(select_unlearned(latest_outputs, labels, epoch))
@@ -320,28 +317,31 @@ def check_training_set(images: Array, labels: Array) -> None:
 
 
 def check_settings(**settings: float) -> None:
-    """Raise a `ValueError` that names the problem if one of the `SETTINGS` is out of range."""
+    """Raise a `ValueError` that names the problem if a setting is out of its range."""
     for name, value in settings.items():
-        _, lowest, highest, _ = SETTINGS[name]
+        _, (lowest, highest), _ = SETTINGS[name]
         if not lowest <= value <= highest:
             raise ValueError(f"{name} must be from {lowest} to {highest}, not {value}")
 
 
 # The six techniques that make training fast and the network accurate
 
-# 1. All biases start at this value, so the hidden nodes start nearly off: sigmoid(-2) is 0.12. The
-# first steps then overshoot less.
+# 1. Hidden nodes that start nearly off: sigmoid(-2) is 0.12. The first steps overshoot less, which
+# allows a higher learning rate. For the biases of the output nodes, the value hardly matters.
 INITIAL_BIAS = -2
 
 
-# 2.
+# 2. A falling learning rate
+
+
 def learning_rates(first: float, epochs: int) -> list[float]:
     """Return a learning rate for each epoch, falling linearly to a twentieth of the first."""
-    # As Python floats, the rates leave float32 arrays float32; NumPy's own numbers are float64.
+    # Python floats keep float32 arrays float32, whereas NumPy's float64 numbers would not.
     return np.linspace(first, first / 20, epochs).tolist()
 
 
-# 3.
+# 3. Skipping images that are already learned
+
 TOLERANCE = 0.5  # must not exceed 1, or epoch 1 would skip images
 
 
@@ -349,18 +349,18 @@ def select_unlearned(outputs: Array, labels: Array, epoch: int) -> NDArray[np.in
     """Return the indices of the images to train on in this epoch, skipping those already learned.
 
     An image counts as learned if all ten outputs were within TOLERANCE / epoch of its label when it
-    was last in a batch. Because the tolerance shrinks, images that were learned less well come
-    back. An image that was learned very well never comes back, since its outputs are computed only
-    when it is in a batch, but the network forgets few such images. Skipping is an extreme case of
-    the emphasizing schemes of LeCun et al. (Efficient BackProp).
+    was last in a batch. The tolerance shrinks, so images that were learned less well come back. An
+    image that was learned very well never does, since its outputs are computed only when it is in a
+    batch, but the network forgets few such images. Skipping is an extreme case of the emphasizing
+    schemes of LeCun et al. (Efficient BackProp).
     """
     largest_errors = np.abs(outputs - labels).max(axis=1)
     return np.flatnonzero(largest_errors >= TOLERANCE / epoch)
 
 
-# 4. One step with many images takes far less time than many steps with one. With batches larger
-# than this, an epoch has fewer steps and the accuracy is lower.
-BATCH_SIZE = 64
+# 4. Batches
+
+BATCH_SIZE = 64  # with larger batches, an epoch has fewer steps and the accuracy is lower
 
 
 def split_into_batches(order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
@@ -374,7 +374,9 @@ def split_into_batches(order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     return [order[start::batches] for start in range(batches)]
 
 
-# 5.
+# 5. Shifted images
+
+
 def shift_randomly(images: Array, rng: np.random.Generator) -> Array:
     """Return a batch of images, shifted together by one pixel in a random direction or not at all.
 
@@ -388,14 +390,15 @@ def shift_randomly(images: Array, rng: np.random.Generator) -> Array:
     return np.roll(images, offset, axis=1)
 
 
-# 6.
+# 6. Standardized pixels
+
 PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081  # of all pixels in MNIST's training set
 
 
 def standardize(images: Array) -> Array:
     """Rescale pixels so that those of MNIST's training set have mean 0 and standard deviation 1.
 
-    Background becomes -0.4 and ink 2.8 (LeCun et al., Efficient BackProp).
+    LeCun et al. (Efficient BackProp) recommend it. Background becomes -0.4 and ink 2.8.
     """
     return (images - PIXEL_MEAN) / PIXEL_STD
 
@@ -428,9 +431,9 @@ def main() -> None:
     report = training_table(train_set[1], settings.epochs) if settings.epochs else None
     network = train(*train_set, report=report, **vars(settings))
     mistakes = evaluate(*test_set, network)
-    print("Try w for a mistake, n for a hidden node, d to draw a digit.")
     if len(train_set[0]) < 60_000:
         print(SAMPLE_NOTICE)
+    print("Try w for a mistake, n for a hidden node, d to draw a digit.")
     prompt_loop(train_set, test_set, mistakes, network)
 
 
@@ -447,9 +450,9 @@ def parse_arguments() -> argparse.Namespace:
         epilog="Environment: MNIST_DIR (the folder of MNIST's files), MNIST_MIRROR (a URL).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    for name, (default, _, _, words) in SETTINGS.items():
+    for name, (default, _, text) in SETTINGS.items():
         option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=type(default), default=default, help=words)
+        parser.add_argument(option, type=type(default), default=default, help=text)
     settings = parser.parse_args()
     try:
         check_settings(**vars(settings))
@@ -474,20 +477,17 @@ def training_table(labels: Array, epochs: int) -> Report:
     print("Epoch  Images used   Error  Training accuracy  Elapsed", flush=True)
     digits = labels.argmax(axis=1)
     live = is_terminal(sys.stdout)
-    shown = ""  # the unfinished row on the screen
     started = time.perf_counter()
 
     def report(epoch: int, done: int, total: int, outputs: Array) -> None:
-        nonlocal shown
-        start = ("\r" if live else "") + f"{epoch:{len(str(epochs))}}/{epochs}".rjust(5)
+        row = ("\r" if live else "") + f"{epoch:{len(str(epochs))}}/{epochs}".rjust(5)
         if done == total:
             error = compute_error(outputs, labels)
             accuracy = (outputs.argmax(axis=1) == digits).mean()
             seconds = time.perf_counter() - started
-            print(f"{start}{total:13,}{error:8.4f}{accuracy:19.2%}{seconds:7.1f} s", flush=True)
-        elif live and (row := f"{start}{done / total:13.0%}") != shown:
-            print(row, end="")  # flushed because of its \r
-            shown = row
+            print(f"{row}{total:13,}{error:8.4f}{accuracy:19.2%}{seconds:7.1f} s", flush=True)
+        elif live:
+            print(f"{row}{done / total:13.0%}", end="", flush=True)
 
     return report
 
@@ -513,16 +513,18 @@ HELP = """\
   ?      this help
   q      quit (or Ctrl-D; on Windows Ctrl-Z and Enter)
 
-The highest of the ten outputs is the prediction, which is
-unsure below 0.5. The network knows only digits: it also
-gives half of all scribbles and nearly all letters a high
-output. A hidden node's strength is the norm of its weights
+Bars: orange for the prediction, red and < for the label if
+that is different. Below 0.5, the prediction is unsure, but
+half of all scribbles and nearly all letters get more, too.
+
+A hidden node weighs all pixels into one number that raises
+or lowers the outputs. Its strength: the norm of its weights
 from the pixels times that of its weights to the outputs.
-Each epoch uses the images that are not yet learned by a
-standard that tightens, so their number can rise. The error
-is the mean squared error. It and the training accuracy lag
-behind the network: the outputs date from each image's last
-batch, shifted as it was there, and from before the update."""
+
+Images used: those not yet learned well, by a standard that
+rises, so their number can rise, too. Error (mean squared)
+and accuracy cover all training images, each with its outputs
+from its last batch, shifted and before that update."""
 
 
 def prompt_loop(
@@ -530,8 +532,7 @@ def prompt_loop(
 ) -> None:
     """Answer the commands typed at the prompt, until `q` or the end of input."""
     ranked = rank_nodes(network)
-    next_mistake = itertools.cycle(enumerate(mistakes, start=1))
-    rank = -1  # of the hidden node shown last
+    rank = turn = -1  # the positions in `ranked` and `mistakes` of what was shown last
     rng = np.random.default_rng()
     last, last_test, last_node = len(train_set[0]) - 1, len(test_set[0]) - 1, len(ranked) - 1
     prompt = f"Enter an index (0 - {last}), ? for help, q to quit: "
@@ -547,9 +548,9 @@ def prompt_loop(
             case []:
                 show_image("Test", test_set, network, int(rng.integers(last_test + 1)))
             case ["w"] if mistakes:
-                count, mistake = next(next_mistake)
-                print(f"Misclassified image {count:,} of {len(mistakes):,}:")
-                show_image("Test", test_set, network, mistake)
+                turn = (turn + 1) % len(mistakes)
+                title = f"Mistake {turn + 1} of {len(mistakes)}, test"
+                show_image(title, test_set, network, mistakes[turn])
             case ["n"]:
                 rank = (rank + 1) % len(ranked)
                 show_node(ranked, rank, network, test_set)
@@ -575,7 +576,7 @@ def read_line(prompt: str) -> str:
 
 
 def rank_nodes(network: Network) -> list[int]:
-    """Return the indices of the hidden nodes, the strongest first (`HELP` defines strength)."""
+    """Return the indices of the hidden nodes, ranked by the norms of their weights, multiplied."""
     incoming = np.linalg.norm(network.weights_input_to_hidden, axis=0)
     outgoing = np.linalg.norm(network.weights_hidden_to_output, axis=1)
     return np.argsort(-incoming * outgoing, kind="stable").tolist()
@@ -586,10 +587,10 @@ def rank_nodes(network: Network) -> list[int]:
 ORANGE, RED = 214, 196  # codes in the 256-color palette
 
 
-def show_image(split: str, image_set: ImageSet, network: Network, index: int) -> None:
-    """Print the heading of an image, the image, and the prediction."""
+def show_image(title: str, image_set: ImageSet, network: Network, index: int) -> None:
+    """Print the title and the index of an image, and the image with its prediction and label."""
     images, labels = image_set
-    print(f"{split} image {index}:")
+    print(f"{title} image {index}:")
     show_prediction(images[index], network, labels[index])
 
 
@@ -609,10 +610,9 @@ def show_prediction(image: Array, network: Network, label: Array | None = None) 
     correct = prediction if label is None else int(label.argmax())
     rows = []
     for digit, output in enumerate(outputs.tolist()):
-        is_missed = digit == correct != prediction
+        color = {correct: RED, prediction: ORANGE}.get(digit)  # orange if both are this digit
         bar = round(20 * output) * ("█" if has_colors() else "#")
-        color = ORANGE if digit == prediction else RED if is_missed else None
-        rows.append(f"{digit} {output:.2f}{'<' if is_missed else ' '}{paint(bar, color)}")
+        rows.append(f"{digit} {output:.2f}{'<' if color == RED else ' '}{paint(bar, color)}")
     print_beside(picture_lines(image, *GRAYS), ["", "Output", *rows, "", ""])
     answer = f"Prediction: {prediction}{' (unsure)' if outputs.max() < 0.5 else ''}"
     if label is not None:
@@ -623,27 +623,47 @@ def show_prediction(image: Array, network: Network, label: Array | None = None) 
 
 def show_node(ranked: list[int], rank: int, network: Network, image_set: ImageSet) -> None:
     """Print the weights of a hidden node as a picture, and beside it a digit that fits."""
+    weights, pro, con, best = describe_node(network, ranked[rank], image_set)
+    print(f"Hidden node {ranked[rank]}, rank {rank + 1} of {len(ranked)} by strength:")
+    image = picture_lines(image_set[0][best], *GRAYS)
+    print_beside(picture_lines((weights + 1) / 2, *SIGNED), image)
+    up, down = ("orange", "blue") if has_colors() else ("+", "-")
+    against = f" and against {' '.join(map(str, con))}" if con else ""
+    print(f"Left: ink on {up} turns this node up, ink on {down} down.")
+    print(f"Turned up, it speaks for {' '.join(map(str, pro))}{against}.")
+    print(f"Right: the {pro[0]} that turns it up most, test image {best}.")
+
+
+def describe_node(
+    network: Network, node: int, image_set: ImageSet
+) -> tuple[Array, list[int], list[int], int]:
+    """Return the weights of a hidden node, from -1 to 1, and what turns it up.
+
+    A node whose largest weight to an output is negative speaks for that digit when it is turned
+    down. Since sigmoid(-z) = 1 - sigmoid(z), it is described with all its weights negated.
+
+    Returns
+    -------
+    weights : array of shape (784,)
+    pro, con : list of int
+        The digits with more than half of the largest weight to an output, positive and negative,
+        the strongest first.
+    best : int
+        The index of the image of the first digit in `pro` that gives the highest weighted sum.
+    """
     images, labels = image_set
-    node = ranked[rank]
     incoming = network.weights_input_to_hidden[:, node]
     outgoing = network.weights_hidden_to_output[node]
-    # A node with a strong negative weight to an output speaks for this digit when it is off. Since
-    # sigmoid(-z) = 1 - sigmoid(z), the same node can be shown with all its weights negated.
     if outgoing.max() < -outgoing.min():
         incoming, outgoing = -incoming, -outgoing
-    order = np.argsort(-outgoing)
-    pro = [str(digit) for digit in order if outgoing[digit] > outgoing.max() / 2]
-    con = [str(digit) for digit in order[::-1] if outgoing[digit] < -outgoing.max() / 2]
-    best = int(np.where(labels[:, order[0]] == 1, images @ incoming, -np.inf).argmax())
-    # With the largest weight as the limit, the picture would be black nearly everywhere.
+    order, half = np.argsort(-outgoing).tolist(), outgoing.max() / 2
+    pro = [digit for digit in order if outgoing[digit] > half]
+    con = [digit for digit in order[::-1] if outgoing[digit] < -half]
+    candidates = np.flatnonzero(labels[:, pro[0]])
+    best = int(candidates[(images[candidates] @ incoming).argmax()])
+    # Scaled by the largest weight, the picture would be black nearly everywhere.
     weights = (incoming / np.percentile(np.abs(incoming), 98)).clip(-1, 1)
-    print(f"Hidden node {node}, rank {rank + 1} of {len(ranked)} by strength:")
-    print_beside(picture_lines((weights + 1) / 2, *SIGNED), picture_lines(images[best], *GRAYS))
-    bright, dark = ("orange", "blue") if has_colors() else ("+", "-")
-    against = f" and against {' '.join(con)}" if con else ""
-    print(f"Ink on {bright} speaks for {' '.join(pro)}{against};")
-    print(f"ink on {dark} does the opposite.")
-    print(f"Right: the {pro[0]} that fits best, test image {best}.")
+    return weights, pro, con, best
 
 
 # Colors of the 256-color palette, and characters, for pixels from 0 to 1
@@ -693,7 +713,7 @@ def draw_digit(network: Network) -> None:
 
         window = tkinter.Tk()
     except Exception as error:  # no tkinter, or no display
-        print(f"Drawing needs tkinter (apt install python3-tk) and a graphical desktop: {error}.")
+        print(f"Drawing needs a graphical desktop and tkinter (apt install python3-tk): {error}.")
         return
     print("Draw in the window, and close it to return to the prompt.", flush=True)
     drawing = DrawingWindow(window, network)
@@ -728,7 +748,8 @@ class DrawingWindow:
         for column, button in enumerate((clear, close)):
             button.configure(font=("", -14))
             button.grid(row=1, column=column, sticky="ew")
-        for event in ("c", "<Button-2>", "<Button-3>"):  # the right button: 2 on a Mac, 3 elsewhere
+        window.grid_columnconfigure((0, 1), uniform="buttons")
+        for event in ("c", "C", "<Button-2>", "<Button-3>"):  # right-click: 2 on a Mac, 3 elsewhere
             window.bind(event, self.clear)
         window.bind("<Escape>", lambda _: window.quit())
         window.title("Draw a digit")
@@ -779,11 +800,11 @@ class DrawingWindow:
             self.write(652, y, f"{output:.2f}")
 
     def write(self, x: int, y: int, text: str, *, size: int = 14, color: str = "gray80") -> None:
-        """Write text around a point. All sizes are in pixels, as a negative font size means."""
+        """Write text around a point. To tkinter, a negative size is one in pixels."""
         self.canvas.create_text(x, y, text=text, fill=color, font=("", -size))
 
     def stay_awake(self) -> None:
-        """Wake Python ten times a second: while tkinter waits, it does not notice Ctrl-C."""
+        """Wake Python ten times a second: while tkinter waits, Python does not notice Ctrl-C."""
         self.timer = self.window.after(100, self.stay_awake)
 
     def reraise(self, _kind: object, error: BaseException, _traceback: object) -> None:
@@ -810,7 +831,7 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        print(file=sys.stderr)  # ends the line that the cursor may be in
+        print(file=sys.stderr)  # leaves an unfinished line
         sys.exit(130)
     except (DataError, OSError) as error:
         sys.exit(str(error))

@@ -2,7 +2,7 @@
 
     python tests/benchmark.py comparison     the program beside PyTorch, scikit-learn and others
     python tests/benchmark.py techniques     the training without each of its techniques
-    python tests/benchmark.py experiments    the options that README.md suggests to try
+    python tests/benchmark.py exercises      the exercises of README.md
     python tests/benchmark.py pictures FOLDER
                                              the accuracy on pictures whose names are like
                                              KIND-NUMBER-is-LABEL.jpg, for each kind
@@ -50,15 +50,44 @@ WITHOUT: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
     "shift_randomly": ({"shift_randomly": lambda images, _: images}, {}),
     "standardize": ({"PIXEL_MEAN": 0, "PIXEL_STD": 1}, {"learning_rate": 3}),
 }
-EXPERIMENTS = (
-    "",
-    "--hidden-nodes 1",
-    "--hidden-nodes 10",
-    "--epochs 1",
-    "--epochs 20",
-    "--epochs 30 --hidden-nodes 800",
-    "--learning-rate 3",
+SQUARED = (
+    "delta_output = output_layer_output - label",
+    "delta_output = 2 * (output_layer_output - label)"
+    " * output_layer_output * (1 - output_layer_output)",
 )
+DELTA_HIDDEN = "    delta_hidden = (delta_output @ weights_hidden_to_output.T) * slope_hidden\n"
+BIASES_OUTPUT = "    biases_output -= rate_per_image * delta_output.sum(axis=0)\n"
+# What each exercise replaces in neural_network.py, and its settings of `train`
+EXERCISES: dict[str, tuple[list[tuple[str, str]], dict[str, Any]]] = {
+    "1 hidden node": ([], {"hidden_nodes": 1}),
+    "10 hidden nodes": ([], {"hidden_nodes": 10}),
+    "800 hidden nodes, 30 epochs": ([], {"hidden_nodes": 800, "epochs": 30}),
+    "no activation function": (
+        [
+            (
+                "= sigmoid(img @ weights_input_to_hidden + biases_hidden)",
+                "= img @ weights_input_to_hidden + biases_hidden",
+            ),
+            ("slope_hidden = hidden_layer_output * (1 - hidden_layer_output)", "slope_hidden = 1"),
+        ],
+        {"learning_rate": 0.01},
+    ),
+    "equal weights": (
+        [
+            (
+                "rng.standard_normal((784, hidden_nodes), np.float32)",
+                "np.ones((784, hidden_nodes))",
+            ),
+            ("rng.standard_normal((hidden_nodes, 10)", "np.ones((hidden_nodes, 10)"),
+        ],
+        {},
+    ),
+    "squared error": ([SQUARED], {}),
+    "squared error, rate 4": ([SQUARED], {"learning_rate": 4}),
+    "weights first": ([(DELTA_HIDDEN, ""), (BIASES_OUTPUT, BIASES_OUTPUT + DELTA_HIDDEN)], {}),
+    "1,000 images": ([], {"images": 1_000}),
+    "5,000 images": ([], {"images": 5_000}),
+}
 
 
 def comparison() -> Table:
@@ -69,7 +98,7 @@ def comparison() -> Table:
         for threads in (1, 2):
             run = work(ours_in_pytorch, threads, seed=seed)
             rows[f"ours in pytorch, {threads} thread(s)"].append(run)
-        for peer in (pytorch, scikit_learn, original_recipe):
+        for peer in (pytorch, scikit_learn, original_script):
             runs = [work(peer, threads, seed=seed) for threads in (1, 2)]
             fastest = min(runs, key=lambda figures: figures["training"])
             rows[peer.__name__.replace("_", " ")].append(fastest)
@@ -85,9 +114,9 @@ def techniques() -> Table:
     return rows
 
 
-def experiments() -> Table:
-    """Run the program once with each of the options that README.md suggests to try."""
-    return {options: [run_program(options)] for options in EXPERIMENTS}
+def exercises() -> Table:
+    """Solve each exercise once, with seed 0."""
+    return {name: [work(exercise, name=name)] for name in EXERCISES}
 
 
 def pictures(folder: str) -> Table:
@@ -133,13 +162,29 @@ def without(technique: str, seed: int) -> Figures:
     return {"accuracy": float(accuracy), "training": seconds}
 
 
+def exercise(name: str) -> Figures:
+    """Train with a changed copy of the module, and classify the test images."""
+    replacements, settings = EXERCISES[name]
+    source = Path(neural_network.__file__).read_text("utf-8")
+    for text, replacement in replacements:
+        assert source.count(text) == 1, text
+        source = source.replace(text, replacement)
+    exec(compile(source, "copy.py", "exec"), vars(neural_network))
+    count = settings.pop("images", None)
+
+    def train_copy(images: Any, labels: Any) -> Network:
+        return neural_network.train(images[:count], labels[:count], seed=0, **settings)
+
+    return timed(train_copy, lambda images, network: neural_network.predict(images, *network))
+
+
 def ours(seed: int) -> Figures:
     """Train as the program does."""
     return timed(lambda images, labels: train(images, labels, seed=seed), classify_by_network)
 
 
 def ours_in_pytorch(seed: int) -> Figures:
-    """Train as the program does, with PyTorch for both passes and the steps."""
+    """Train as the program does, with PyTorch for both passes and the step."""
     import torch
 
     cross_entropy = torch.nn.BCEWithLogitsLoss(reduction="sum")
@@ -194,10 +239,10 @@ def scikit_learn(seed: int) -> Figures:
     )
 
 
-def original_recipe(seed: int) -> Figures:
-    """Train by the original recipe: one image at a time, 784-20-10, rate 0.01, 3 epochs."""
+def original_script(seed: int) -> Figures:
+    """Train as the original script does: one image at a time, 784-20-10, rate 0.01, 3 epochs."""
 
-    def train_by_recipe(images: Any, labels: Any) -> Network:
+    def train_by_script(images: Any, labels: Any) -> Network:
         rng = np.random.default_rng(seed)
         weights_hidden = rng.uniform(-0.5, 0.5, (20, 784))
         weights_output = rng.uniform(-0.5, 0.5, (10, 20))
@@ -207,7 +252,7 @@ def original_recipe(seed: int) -> Figures:
             for image, label in zip(images[:, :, None], labels[:, :, None], strict=True):
                 hidden = 1 / (1 + np.exp(-(biases_hidden + weights_hidden @ image)))
                 output = 1 / (1 + np.exp(-(biases_output + weights_output @ hidden)))
-                np.sum((output - label) ** 2) / len(output)
+                np.sum((output - label) ** 2) / len(output)  # computed there, too, so it is timed
                 correct += int(np.argmax(output) == np.argmax(label))
                 delta_output = output - label
                 weights_output += -0.01 * delta_output @ hidden.T
@@ -217,7 +262,7 @@ def original_recipe(seed: int) -> Figures:
                 biases_hidden += -0.01 * delta_hidden
         return Network(weights_hidden.T, weights_output.T, biases_hidden[:, 0], biases_output[:, 0])
 
-    return timed(train_by_recipe, classify_by_network)
+    return timed(train_by_script, classify_by_network)
 
 
 def classify_by_network(images: Any, network: Network) -> Any:
@@ -261,13 +306,13 @@ def run_python(*arguments: str, **environment: str) -> tuple[str, Figures]:
     output = subprocess.check_output(
         [sys.executable, *arguments], env=os.environ | environment, input="q\n", text=True
     )
-    return output, {"start to end": time.perf_counter() - started}
+    return output, {"start to finish": time.perf_counter() - started}
 
 
 def print_table(rows: Table) -> None:
     """Print a table in Markdown."""
     baseline = next(iter(rows.values()))
-    columns = [name for name in ("accuracy", "training", "start to end") if name in baseline[0]]
+    columns = [name for name in ("accuracy", "training", "start to finish") if name in baseline[0]]
     print("|", *columns, "", sep=" | ")
     print("|---" * (len(columns) + 1) + "|")
     for row, runs in rows.items():
@@ -285,7 +330,7 @@ def cell(runs: list[Figures], baseline: list[Figures], column: str) -> str:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["comparison" | "techniques" | "experiments" as table]:
+        case ["comparison" | "techniques" | "exercises" as table]:
             print_table(globals()[table]())
         case ["pictures", folder]:
             print_table(pictures(folder))

@@ -18,7 +18,17 @@ from PIL import Image, ImageDraw, ImageFont
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from import_data import DataError, get_data
-from neural_network import GRAYS, SIGNED, Array, ImageSet, Network, rank_nodes, sigmoid, train
+from neural_network import (
+    GRAYS,
+    SIGNED,
+    Array,
+    ImageSet,
+    Network,
+    describe_node,
+    rank_nodes,
+    sigmoid,
+    train,
+)
 
 FIGURES = Path(__file__).resolve().parent.parent / ".github"
 
@@ -55,28 +65,14 @@ def draw_nodes(network: Network, test_set: ImageSet) -> Image.Image:
     for rank, node in enumerate(rank_nodes(network)[: ROWS * COLUMNS]):
         row, column = divmod(rank, COLUMNS)
         x, y = GAP + column * (PAIR_WIDTH + GAP), GAP + row * (PAIR_HEIGHT + GAP)
-        weights, image, caption = describe_node(network, node, test_set)
-        figure.paste(enlarge(weights, SIGNED[0]), (x, y))
-        figure.paste(enlarge(image, GRAYS[0]), (x + SIDE + SLIT, y))
+        weights, pro, con, best = describe_node(network, node, test_set)
+        figure.paste(enlarge((weights + 1) / 2, SIGNED[0]), (x, y))
+        figure.paste(enlarge(test_set[0][best], GRAYS[0]), (x + SIDE + SLIT, y))
+        against = f", against {' '.join(map(str, con))}" if con else ""
+        caption = f"for {' '.join(map(str, pro))}{against}"
         caption = caption.replace(" ", "  ")  # the spaces of this font are narrow
         draw.text((x + PAIR_WIDTH / 2, y + PAIR_HEIGHT), caption, TEXT, font, anchor="md")
     return figure
-
-
-def describe_node(network: Network, node: int, test_set: ImageSet) -> tuple[Array, Array, str]:
-    """Return what `show_node` shows: the weights of a node, the image that fits, a caption."""
-    images, labels = test_set
-    incoming = network.weights_input_to_hidden[:, node]
-    outgoing = network.weights_hidden_to_output[node]
-    if outgoing.max() < -outgoing.min():
-        incoming, outgoing = -incoming, -outgoing
-    order = np.argsort(-outgoing)
-    pro = [str(digit) for digit in order if outgoing[digit] > outgoing.max() / 2]
-    con = [str(digit) for digit in order[::-1] if outgoing[digit] < -outgoing.max() / 2]
-    best = np.where(labels[:, order[0]] == 1, images @ incoming, -np.inf).argmax()
-    weights = (incoming / np.percentile(np.abs(incoming), 98)).clip(-1, 1)
-    caption = f"for {' '.join(pro)}" + (f", against {' '.join(con)}" if con else "")
-    return (weights + 1) / 2, images[best], caption
 
 
 def enlarge(picture: Array, colors: Sequence[int]) -> Image.Image:

@@ -242,10 +242,11 @@ def test_an_unsure_prediction_says_so(play: Play, monkeypatch: pytest.MonkeyPatc
     [
         lambda drawing: press(drawing, "Clear"),
         lambda drawing: drawing.window.event_generate("<Key-c>"),
+        lambda drawing: drawing.window.event_generate("<Key-C>"),
         lambda drawing: drawing.canvas.event_generate("<Button-3>", x=9, y=9),
         lambda drawing: drawing.canvas.event_generate("<Button-2>", x=9, y=9),
     ],
-    ids=["button", "c", "right-click", "right-click on a Mac"],
+    ids=["button", "c", "C", "right-click", "right-click on a Mac"],
 )
 def test_clear_empties_the_window_and_an_empty_square_invites(
     play: Play, clear: Callable[[DrawingWindow], object]
@@ -339,7 +340,7 @@ def test_without_a_display_d_is_answered_in_one_line(name: str) -> None:
     with in_terminal(*QUICK, columns=200, DISPLAY=name) as terminal:
         terminal.wait_for(PROMPT)
         (line,) = ask(terminal, "d")
-        assert re.fullmatch(r"Drawing needs tkinter .* and a graphical desktop: .*display.*", line)
+        assert re.fullmatch(r"Drawing needs a graphical desktop and tkinter .*: .*display.*", line)
         quit_program(terminal)
 
 
@@ -353,7 +354,7 @@ def test_tkinter_is_imported_for_d_only_and_without_it_d_is_answered_in_one_line
     assert (outcome.status, outcome.errors) == (0, "")
     training, first, drawing, second, _ = outcome.output.split(PROMPT)
     assert drawing == (
-        "imported\nDrawing needs tkinter (apt install python3-tk) and a graphical desktop: "
+        "imported\nDrawing needs a graphical desktop and tkinter (apt install python3-tk): "
         "No module named '_tkinter'.\n"
     )
     assert first == second

@@ -257,7 +257,9 @@ class TestBackpropagation:
     def test_more_or_fewer_images_than_labels_change_nothing(self, size: int | None) -> None:
         network = small_network()
         outputs = forward_propagation(small_batch(4)[0], *network)
-        with pytest.raises(ValueError, match=r"^img and label must be equally many, not \d and 4$"):
+        with pytest.raises(
+            ValueError, match=r"^img must contain as many images as label, 4, not \d$"
+        ):
             backpropagation(small_batch(size)[0], small_batch(4)[1], *outputs, **network._asdict())
         assert all(map(np.array_equal, network, small_network()))
 
@@ -507,7 +509,7 @@ class TestTrain:
             ({"labels": last_label(0.5, 0.5)}, "labels must be one-hot"),
             ({"labels": last_label(0, np.nan)}, "labels must be one-hot"),
             ({"epochs": -1}, "^epochs must be from 0 to 10000, not -1$"),
-            ({"hidden_nodes": 0}, "^hidden_nodes must be from 1 to 100000, not 0$"),
+            ({"hidden_nodes": 0}, "^hidden_nodes must be from 1 to 10000, not 0$"),
             ({"learning_rate": 0}, "^learning_rate must be from 0.0001 to 100, not 0$"),
             ({"learning_rate": np.nan}, "^learning_rate must be from 0.0001 to 100, not nan$"),
         ],

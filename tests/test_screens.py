@@ -113,7 +113,7 @@ def test_a_hidden_node_is_its_weights_and_the_image_that_fits_best_in_words(
     squares: tuple[Array, Array], capsys: pytest.CaptureFixture[str]
 ) -> None:
     outgoing = [-0.9, -1.1, -1.5, 0, 0.1, 0.9, 1.1, 2, 1.5, 0.25]
-    title, *rows, speaks, opposite, right = shown(by_hand(outgoing), *squares, capsys)
+    title, *rows, left, speaks, right = shown(by_hand(outgoing), *squares, capsys)
     assert title == "Hidden node 0, rank 1 of 1 by strength:"
     wanted = np.full((14, 28), " ")
     wanted[2:4, 3:6] = "+"
@@ -122,9 +122,9 @@ def test_a_hidden_node_is_its_weights_and_the_image_that_fits_best_in_words(
     beside = read_ascii([row[31:] for row in rows])
     best = squares[0][2]  # of the two images of a 7
     assert np.abs(beside - best.reshape(14, 2, 28).mean(axis=1)).max() <= 0.501 / 9
-    assert speaks == "Ink on + speaks for 7 8 6 and against 2 1;"
-    assert opposite == "ink on - does the opposite."
-    assert right == "Right: the 7 that fits best, test image 2."
+    assert left == "Left: ink on + turns this node up, ink on - down."
+    assert speaks == "Turned up, it speaks for 7 8 6 and against 2 1."
+    assert right == "Right: the 7 that turns it up most, test image 2."
 
 
 def test_a_node_whose_strongest_weight_is_negative_is_shown_negated(
@@ -147,7 +147,7 @@ def test_all_nodes_of_a_small_network_are_shown_in_true_sentences_of_60_columns(
         ranked = neural_network.rank_nodes(network)
         for rank, node in enumerate(ranked):
             show_node(ranked, rank, network, (images, labels))
-            title, *rows, speaks, _, right = capsys.readouterr().out.splitlines()
+            title, *rows, _, speaks, right = capsys.readouterr().out.splitlines()
             assert title == f"Hidden node {node}, rank {rank + 1} of {len(ranked)} by strength:"
             assert max(map(len, (title, *rows, speaks, right))) <= 60
             assert len(rows) == 14
@@ -229,9 +229,8 @@ def test_a_hidden_node_is_shown_in_orange_blue_and_black_beside_a_gray_image(
     started: Terminal, sample: Sample
 ) -> None:
     network = neural_network.train(*sample[:2], hidden_nodes=16, epochs=1, seed=0)
-    *_, speaks, opposite, right = ask(started, "n 3")
-    assert speaks.startswith("Ink on orange speaks for ")
-    assert opposite == "ink on blue does the opposite."
+    *_, left, _, right = ask(started, "n 3")
+    assert left == "Left: ink on orange turns this node up, ink on blue down."
     below = len(started.rows()) - 4
     weights = read_colors(started, below)
     outgoing = network.weights_hidden_to_output[3]
