@@ -523,8 +523,8 @@ from the pixels times that of its weights to the outputs.
 
 Images used: those not yet learned well, by a standard that
 rises, so their number can rise, too. Error (mean squared)
-and accuracy cover all training images, each with its outputs
-from its last batch, shifted and before that update."""
+and accuracy cover all training images, each with its
+outputs from the last batch, shifted and before that update."""
 
 
 def prompt_loop(
