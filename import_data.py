@@ -41,7 +41,7 @@ class DataError(Exception):
 
 
 class DownloadError(DataError):
-    """A download failed; the message says why."""
+    """No mirror delivers a file; the reasons have been printed, and the message says what to do."""
 
 
 def get_data(
@@ -76,10 +76,10 @@ def get_data(
     ValueError
         If `split` is neither "train" nor "test".
     DownloadError
-        If a file is missing and no mirror delivers it.
+        If a file is missing and cannot be downloaded.
     DataError
-        If a file is not MNIST's, or MNIST_MIRROR is needed and not a URL. `DownloadError` is a
-        subclass.
+        If a file is not MNIST's, if the sample is incomplete, or if MNIST_MIRROR is needed and not
+        a URL. `DownloadError` is a subclass.
     OSError
         If the folder cannot be read or written.
     """
@@ -88,32 +88,32 @@ def get_data(
     folder = Path(folder or os.environ.get("MNIST_DIR") or Path(__file__).with_name("data"))
     folder = folder.expanduser().resolve()
     # The files that are there are verified before anything is downloaded.
-    names = SPLITS[split]
-    files = {name: read_file(path, name) for name in names if (path := find_file(folder, name))}
-    if missing := [name for name in names if name not in files]:
+    paths = {name: find_file(folder, name) for name in SPLITS[split]}
+    files = {name: read_file(path, name) for name, path in paths.items() if path}
+    if missing := [name for name, path in paths.items() if not path]:
         files |= download(folder, missing)
-    images, labels = (parse_idx(files[name]) for name in names)
+    images, labels = (parse_idx(files[name]) for name in paths)
     pixels = np.divide(images.reshape(-1, 784), 255, dtype=np.float32)
     return pixels, np.eye(10, dtype=np.float32)[labels]
 
 
 def find_file(folder: Path, name: str) -> Path | None:
-    """Return the path of a file under any of its four names, or else of a folder, or else None."""
+    """Return the path with one of a file's four names: a file, or else a folder, or else None."""
     dotted = name.replace("-idx", ".idx")
     paths = [folder / spelling for spelling in (name, dotted, f"{name}.gz", f"{dotted}.gz")]
-    return next(filter(Path.is_file, paths), next(filter(Path.is_dir, paths), None))
+    return next(filter(Path.is_file, paths), None) or next(filter(Path.is_dir, paths), None)
 
 
 def read_file(path: Path, name: str) -> bytes:
     """Return the uncompressed content of a file, or raise a `DataError` if it is not MNIST's."""
-    content = b"" if path.is_dir() else uncompressed(path.read_bytes())
+    content = b"" if path.is_dir() else uncompressed(path.read_bytes())  # a folder is not MNIST's
     if path.parent != SAMPLE_FOLDER and hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise DataError(f"{path} is damaged or not MNIST's: remove it, rename it, or set MNIST_DIR")
     return content
 
 
 def uncompressed(content: bytes) -> bytes:
-    """Return the content of a gzip file, up to `LARGEST_FILE` bytes, or anything else unchanged."""
+    """Return the content of a gzip file, up to `LARGEST_FILE` bytes, and any other unchanged."""
     with contextlib.suppress(zlib.error):
         return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(content, LARGEST_FILE)
     return content
@@ -140,7 +140,8 @@ MIRRORS = (
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
 # A mirror has PATIENCE_SECONDS for a file. Every SLOWEST_BYTES_PER_SECOND bytes received earn it
-# another second. If no mirror answers, the program falls back to the sample within 15 seconds.
+# another second. If none of the public mirrors answers, the program falls back to the sample within
+# 15 seconds.
 PATIENCE_SECONDS = 4
 SLOWEST_BYTES_PER_SECOND = 20_000
 TIMEOUT = (2, 4)  # seconds to connect to one address of a server, and to wait for more data
@@ -149,21 +150,15 @@ TIMEOUT = (2, 4)  # seconds to connect to one address of a server, and to wait f
 def download(folder: Path, names: list[str]) -> dict[str, bytes]:
     """Download files to a folder and return their uncompressed content.
 
-    Raises
-    ------
-    DownloadError
-        If no mirror delivers a file.
-    DataError
-        If MNIST_MIRROR is not a URL.
-    OSError
-        If the folder cannot be written.
+    At its first failure, a mirror is given up and the next one takes over. The exceptions are those
+    of `get_data`.
     """
     if folder == SAMPLE_FOLDER:
         raise DataError(f"{folder} must contain {' and '.join(names)}")
     own_mirror = os.environ.get("MNIST_MIRROR", "").strip()
     if own_mirror and not own_mirror.lower().startswith(("http://", "https://")):
         raise DataError("MNIST_MIRROR must be a URL that begins with http:// or https://")
-    print(f"Downloading missing files of MNIST to\n{folder}", file=sys.stderr)
+    print(f"Downloading missing MNIST files to\n{folder}", file=sys.stderr)
     folder.mkdir(parents=True, exist_ok=True)
     files: dict[str, bytes] = {}
     # A file is moved into place once complete, so no program ever reads part of a file. The
@@ -175,17 +170,17 @@ def download(folder: Path, names: list[str]) -> dict[str, bytes]:
             try:
                 for name in names:
                     if name not in files:
-                        files[name] = fetch(mirror, name)
-                        path = Path(temporary, name)
-                        path.write_bytes(files[name])
-                        path.replace(folder / name)
+                        content = fetch(mirror, name)
+                        Path(temporary, name).write_bytes(content)
+                        Path(temporary, name).replace(folder / name)
+                        files[name] = content
                 return files
             except DownloadError as error:
                 print(f"  {error}", file=sys.stderr)
     missing = " and ".join(name for name in names if name not in files)
     raise DownloadError(
-        f"{missing} could not be downloaded: put the missing files into {folder}, set MNIST_MIRROR "
-        "to the URL of a mirror, or use the bundled sample: get_data(..., folder=SAMPLE_FOLDER)"
+        f"{missing} could not be downloaded: put the files into {folder}, set MNIST_MIRROR to the "
+        "URL of a mirror, or use the bundled sample: get_data(..., folder=SAMPLE_FOLDER)"
     )
 
 
@@ -213,7 +208,7 @@ def fetch(mirror: str, name: str) -> bytes:
             with requests.get(url, stream=True, timeout=TIMEOUT) as response:
                 if not response.ok:
                     raise DownloadError(f"{response.status_code} {response.reason}")
-                size = int(response.headers.get("Content-Length", 0))
+                size = response.raw.length_remaining or 0
                 for piece in response.iter_content(4096):
                     body.extend(piece)
                     if is_over():
@@ -223,20 +218,20 @@ def fetch(mirror: str, name: str) -> bytes:
 
     thread = threading.Thread(target=receive, daemon=True)
     thread.start()
-    live = is_terminal(sys.stderr)
-    while thread.is_alive() and not is_over():
+    waiting, live = True, is_terminal(sys.stderr)
+    while waiting:
         thread.join(0.1)
+        waiting = thread.is_alive() and not is_over()
         if live and body:
             total = f" of {size / 1e6:.2f}" if size else ""
-            print(f"\r  {name}: {len(body) / 1e6:.2f}{total} MB", end="", file=sys.stderr)
-    if live and body:
-        print(file=sys.stderr)
+            progress = f"\r  {name}: {len(body) / 1e6:.2f}{total} MB"
+            print(progress, end="" if waiting else "\n", file=sys.stderr)
     if errors:
         raise DownloadError(reason(errors[0]))
     content = uncompressed(bytes(body))
     if hashlib.sha256(content).hexdigest() != SHA256[name]:
         seconds = time.monotonic() - started
-        raise DownloadError(f"sent {len(body):,} bytes in {seconds:.0f} s, but not {name}.gz")
+        raise DownloadError(f"did not deliver {name}.gz: {len(body):,} bytes in {seconds:.0f} s")
     return content
 
 
@@ -245,11 +240,11 @@ def reason(error: BaseException) -> str:
     from requests.exceptions import ProxyError
 
     if isinstance(error, ValueError):
-        return "The URL cannot be used"  # the error's own words may contain a password
-    proxy = "The proxy failed: " if isinstance(error, ProxyError) else ""
+        return "the URL of the mirror or proxy is invalid"  # the error may quote a password
+    proxy = "the proxy failed: " if isinstance(error, ProxyError) else ""
     while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = inner
-    return proxy + " ".join(str(error).split())
+    return proxy + (" ".join(str(error).split()) or type(error).__name__)
 
 
 # From a picture to an image like MNIST's
@@ -259,9 +254,9 @@ def find_ink(picture: ArrayLike) -> NDArray[np.float64]:
     """Return the ink in a photo, scan or screenshot of one digit.
 
     The ink may be darker or lighter than the paper, and the light may fall off evenly from one side
-    to the other. Specks, and the lines of a form along the border, are left out. The paper must
-    fill the picture because a desk around it would be mistaken for paper or ink. Dark corners or
-    the hard edge of a shadow can hide the ink or be mistaken for it.
+    to the other. Specks and the lines of a form along the border are left out. The paper must fill
+    the picture because a desk around it would be mistaken for paper or ink. Dark corners or the
+    hard edge of a shadow can hide the ink or be mistaken for it.
 
     Parameters
     ----------
@@ -277,19 +272,19 @@ def find_ink(picture: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If `picture` is not as described, or if nothing stands out from the paper. On paper without
-        a digit, the hard edge of a shadow, a fold, a speck or ruling stands out, too.
+        If `picture` is not as described, or if nothing stands out from the paper. Blank paper is
+        not refused if the hard edge of a shadow, a fold, a speck or ruled lines stand out.
     """
     brightness = brightness_on_white(picture)
-    # In 112 x 112 pixels, even a small digit keeps its shape. At half that size, noise is averaged
-    # away, whereas blank paper stays blank.
+    # With 112 pixels a side, even a small digit keeps its shape. With 56, noise is averaged away,
+    # so faint ink stands out, whereas blank paper stays blank.
     darkness, is_ink, contrast = separate(fit(brightness, min(112, max(brightness.shape))))
     # Blank paper has a contrast of 2.6 if its noise is normally distributed, and up to 4.1 if it
     # has texture or soft shadows.
     if max(contrast, separate(fit(brightness, 56))[2]) < 4.2:
         raise ValueError("picture must have ink that stands out from evenly lit paper")
-    # The corners, a sixth of the shorter side, are mostly paper: strokes seldom reach them, and the
-    # lines of a form are thinner.
+    # Squares in the corners, about a sixth of the shorter side, are mostly paper: strokes seldom
+    # reach them, and the lines of a form are thinner.
     size = min(is_ink.shape) // 6 + 1
     corners = np.arange(-size, size)  # negative indices count from the opposite border
     if is_ink[np.ix_(corners, corners)].mean() > 0.5:
@@ -346,14 +341,13 @@ def separate(
     is_dark = np.zeros(brightness.shape, bool)
     for _ in range(2):
         terms = np.stack([np.ones(brightness.shape), row, column, is_dark]).reshape(4, -1)
-        planes = np.linalg.lstsq(terms.T, brightness.ravel(), rcond=None)[0]
-        level, slope_down, slope_right, step = planes
+        (level, slope_down, slope_right, step), *_ = np.linalg.lstsq(terms.T, brightness.ravel())
         difference = brightness - (level + slope_down * row + slope_right * column)
         is_dark = difference < otsu_threshold(difference)
     step = min(step, -1e-9)  # not 0, even if all pixels have the same brightness
     deviation = (difference - step * is_dark).std()
-    # Rounding to 8 bits alone causes a standard deviation of 0.001.
-    return difference / step, is_dark, -step / max(deviation, 0.001)
+    # Overexposed paper has hardly any deviation, and yet a difference of 4 in 255 is not ink.
+    return difference / step, is_dark, -step / max(deviation, 0.004)
 
 
 def otsu_threshold(values: NDArray[np.float64]) -> float:
@@ -372,14 +366,14 @@ def otsu_threshold(values: NDArray[np.float64]) -> float:
 
 
 def belongs_to_digit(is_ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Return a mask of the digit's ink, leaving out specks, and lines along the border.
+    """Return a mask of the digit's ink, leaving out specks and lines along the border.
 
     Each pixel of ink weighs the cube of its distance from the border, so a connected component
     weighs little if it is small or lies along the border. Components with less than a twentieth of
     the weight of the heaviest one are left out, so separate strokes, as of a 5, are kept.
     """
-    down, right = (np.minimum(np.arange(n), np.arange(n)[::-1]) + 1 for n in is_ink.shape)
-    weights = is_ink * np.minimum.outer(down, right) ** 3
+    vertical, horizontal = (np.minimum(np.arange(n), np.arange(n)[::-1]) + 1 for n in is_ink.shape)
+    weights = is_ink * np.minimum.outer(vertical, horizontal) ** 3
     component = connected_components(is_ink)
     weight = np.bincount(component.ravel(), weights.ravel())
     return weight[component] >= weight.max() / 20
@@ -412,7 +406,8 @@ def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
     They cut the digit out, fitted it into 20 x 20 pixels, with its proportions kept, and placed it
     in 28 x 28 pixels so that its center of mass is in the middle (LeCun, Bottou, Bengio and
     Haffner, Gradient-based learning applied to document recognition, 1998, section III). If that
-    would push ink out of the 28 x 28 pixels, the digit is placed as close to the middle as it fits.
+    would push ink out of the 28 x 28 pixels, the digit is placed as close to the middle as
+    possible.
 
     Parameters
     ----------
@@ -468,7 +463,7 @@ def coverage(count: int, length: int) -> NDArray[np.float64]:
     partly in a part counts in proportion.
     """
     edges = np.linspace(0, length, count + 1)[:, np.newaxis]
-    # The share of each pixel that lies before each edge; the difference lies between two edges.
+    # How much of each pixel lies before each edge. Subtracting neighbors leaves what is between.
     before = np.clip(edges - np.arange(length), 0, 1)
     return np.diff(before, axis=0) * (count / length)
 

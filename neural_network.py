@@ -697,10 +697,9 @@ def paint(text: str, color: int | None) -> str:
 def has_colors() -> bool:
     """Return whether stdout is a UTF-8 terminal with 256 colors and NO_COLOR is not set."""
     env = os.environ
-    if not is_terminal(sys.stdout) or env.get("NO_COLOR"):
-        return False
     has_256 = "256color" in env.get("TERM", "") or "COLORTERM" in env or "WT_SESSION" in env
-    return has_256 and sys.stdout.encoding.lower() in ("utf-8", "utf8")
+    is_colorful = has_256 and not env.get("NO_COLOR") and is_terminal(sys.stdout)
+    return is_colorful and sys.stdout.encoding.lower() in ("utf-8", "utf8")
 
 
 # The drawing window

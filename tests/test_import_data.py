@@ -160,7 +160,7 @@ class TestGetData:
         for _ in range(2):
             assert len(get_data("train")[0]) == 200
         assert mirror.requested == [f"{TRAIN_IMAGES}.gz"]
-        announced = f"Downloading missing files of MNIST to\n{mnist.folder}\nTrying {mirror.host}\n"
+        announced = f"Downloading missing MNIST files to\n{mnist.folder}\nTrying {mirror.host}\n"
         assert capsys.readouterr() == ("", announced)
         assert len(get_data("test")[0]) == 100
         assert read_files(mnist.folder) == mnist.files
@@ -254,10 +254,10 @@ class TestDownload:
         ("fault", "reason"),
         [
             (status(403), "403 Forbidden"),
-            (close_halfway, "IncompleteRead.*|sent .* bytes in . s, but not .*gz"),
-            (send_bytes(b"<html>Please log in</html>"), "sent 26 bytes in 0 s, but not .*gz"),
-            (send_bytes(gzip.compress(bytes(20_000_000), 1)), "sent .* in . s, but not .*gz"),
-            (never_end, "sent 1,00.* bytes in . s, but not .*gz"),
+            (close_halfway, "IncompleteRead.*|did not deliver .*gz: .* bytes in . s"),
+            (send_bytes(b"<html>Please log in</html>"), "did not deliver .*gz: 26 bytes in 0 s"),
+            (send_bytes(gzip.compress(bytes(20_000_000), 1)), "did not deliver .*gz: .* in . s"),
+            (never_end, "did not deliver .*gz: 1,00.* bytes in . s"),
             (speak(b"SSH-2.0 server\r\n"), "SSH-2.0 server"),
             (
                 speak(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
@@ -296,7 +296,7 @@ class TestDownload:
         before = set(threading.enumerate())
         assert len(get_data()[0]) == 200
         line = capsys.readouterr().err.splitlines()[-2]
-        assert re.fullmatch(rf"  sent [\d,]+ bytes in \d s, but not {TRAIN_IMAGES}.gz", line)
+        assert re.fullmatch(rf"  did not deliver {TRAIN_IMAGES}.gz: [\d,]+ bytes in \d s", line)
         for thread in set(threading.enumerate()) - before:
             if "process_request" not in thread.name:  # those of the servers, which go on
                 thread.join(5)
@@ -326,7 +326,7 @@ class TestDownload:
         mnist.add_mirror(send)
         hang = "requests.get = lambda *_, **__: time.sleep(30)"
         with start_process(f"import_data.PATIENCE_SECONDS = 0.2\n{hang}") as process:
-            assert "sent 0 bytes" in process.communicate(timeout=20)[1]
+            assert ": 0 bytes in" in process.communicate(timeout=20)[1]
 
     def test_if_no_mirror_delivers_the_error_says_what_to_do(self, mnist: Mnist) -> None:
         mnist.add_mirror(send, status(503))
@@ -334,7 +334,7 @@ class TestDownload:
         with pytest.raises(DownloadError) as caught:
             get_data("test")
         assert str(caught.value) == (
-            f"{TEST_LABELS} could not be downloaded: put the missing files into {mnist.folder}, "
+            f"{TEST_LABELS} could not be downloaded: put the files into {mnist.folder}, "
             "set MNIST_MIRROR to the URL of a mirror, or use the bundled sample: "
             "get_data(..., folder=SAMPLE_FOLDER)"
         )
@@ -345,10 +345,10 @@ class TestDownload:
         [
             ("http://user:secret@127.0.0.1:1/", "Connection refused"),
             ("http://user:secret@{host}/nothing", "404 Not Found"),
-            ("http://user:secret@my..mirror/", "The URL cannot be used"),
-            ("http://user:secret@/", "The URL cannot be used"),
-            ("http://user:secret@127.0.0.1:99999/", "The URL cannot be used"),
-            ("https://user:secret@mirror.invalid/", "The proxy failed: .*Connection refused"),
+            ("http://user:secret@my..mirror/", "the URL of the mirror or proxy is invalid"),
+            ("http://user:secret@/", "the URL of the mirror or proxy is invalid"),
+            ("http://user:secret@127.0.0.1:99999/", "the URL of the mirror or proxy is invalid"),
+            ("https://user:secret@mirror.invalid/", "the proxy failed: .*Connection refused"),
             ("ftp://user:secret@mirror/", "MNIST_MIRROR must be a URL that begins with http:// or"),
         ],
     )

@@ -222,7 +222,7 @@ NO_INK = "picture must have ink that stands out from evenly lit paper"
 
 
 def blank_paper(kind: str, seed: int) -> Picture:
-    """Return 8-bit paper of one of five kinds, with the strength of its features at random."""
+    """Return 8-bit paper of one of six kinds, with the strength of its features at random."""
     rng = np.random.default_rng(seed)
     strength = rng.uniform(0.2, 1)
     down, right = np.meshgrid(np.linspace(-1, 1, 160), np.linspace(-1, 1, 120), indexing="ij")
@@ -234,12 +234,15 @@ def blank_paper(kind: str, seed: int) -> Picture:
         "vignette": -0.15 * (down**2 + right**2),
         "texture": fit(rng.normal(0, 0.06, (40, 30)), 160),  # in spots of 4 x 4 pixels
         "soft shadow": 0.15 * np.tanh(2 * across),
+        "overexposed": 0.4 + rng.normal(0, 0.05, down.shape),
     }[kind]
     paper = 0.7 + strength * features + rng.normal(0, 0.01, down.shape)
     return np.rint(255 * paper).clip(0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize("kind", ["noise", "slope", "vignette", "texture", "soft shadow"])
+@pytest.mark.parametrize(
+    "kind", ["noise", "slope", "vignette", "texture", "soft shadow", "overexposed"]
+)
 def test_blank_paper_is_an_error(kind: str) -> None:
     for seed in range(10):
         with pytest.raises(ValueError, match=f"^{NO_INK}$"):

@@ -235,7 +235,7 @@ def test_a_first_start_downloads_both_splits(full_mnist: Path, tmp_path: Path) -
         terminal.wait_for("q to quit: ")
         rows = terminal.rows()
         start = rows.index("Training: 784 pixels, 16 hidden nodes, 10 outputs")
-        announced = ["Downloading missing files of MNIST to", str(tmp_path), "Trying MNIST_MIRROR"]
+        announced = ["Downloading missing MNIST files to", str(tmp_path), "Trying MNIST_MIRROR"]
         assert [row for row in rows[:start] if not row.startswith("  ")] == 2 * announced
         received, total = re.findall(r"\d+\.\d\d", rows[3])
         assert rows[3] == f"  train-images-idx3-ubyte: {received} of {total} MB"
