@@ -1,4 +1,4 @@
-"""Download, verify and read the files of MNIST, and turn pictures into images like MNIST's.
+"""Download, verify and read the MNIST files, and turn pictures into images like those of MNIST.
 
 Importing this module neither downloads nor prints anything.
 """
@@ -41,7 +41,7 @@ class DataError(Exception):
 
 
 class DownloadError(DataError):
-    """No mirror delivers a file; the reasons have been printed, and the message says what to do."""
+    """No mirror provides a file; the reasons have been printed, and the message says what to do."""
 
 
 def get_data(
@@ -78,8 +78,8 @@ def get_data(
     DownloadError
         If a file is missing and cannot be downloaded.
     DataError
-        If a file is not MNIST's, if the sample is incomplete, or if MNIST_MIRROR is needed and not
-        a URL. `DownloadError` is a subclass.
+        If a file has different content, if the sample is incomplete, or if MNIST_MIRROR is needed
+        and not a URL. `DownloadError` is a subclass.
     OSError
         If the folder cannot be read or written.
     """
@@ -87,7 +87,7 @@ def get_data(
         raise ValueError(f"split must be 'train' or 'test', not {split!r}")
     folder = Path(folder or os.environ.get("MNIST_DIR") or Path(__file__).with_name("data"))
     folder = folder.expanduser().resolve()
-    # The files that are there are verified before anything is downloaded.
+    # Existing files are verified before missing ones are downloaded.
     paths = {name: find_file(folder, name) for name in SPLITS[split]}
     files = {name: read_file(path, name) for name, path in paths.items() if path}
     if missing := [name for name, path in paths.items() if not path]:
@@ -105,10 +105,10 @@ def find_file(folder: Path, name: str) -> Path | None:
 
 
 def read_file(path: Path, name: str) -> bytes:
-    """Return the uncompressed content of a file, or raise a `DataError` if it is not MNIST's."""
-    content = b"" if path.is_dir() else uncompressed(path.read_bytes())  # a folder is not MNIST's
+    """Return the uncompressed content of an MNIST file, or raise a `DataError` if it is another."""
+    content = b"" if path.is_dir() else uncompressed(path.read_bytes())  # a folder is no file
     if path.parent != SAMPLE_FOLDER and hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise DataError(f"{path} is damaged or not MNIST's: remove it, rename it, or set MNIST_DIR")
+        raise DataError(f"{path} must be a file of MNIST: remove or rename it, or set MNIST_DIR")
     return content
 
 
@@ -123,8 +123,8 @@ def parse_idx(content: bytes) -> NDArray[np.uint8]:
     """Return the array of bytes in an IDX file.
 
     Its fourth byte is the number of dimensions. The size of each follows as a big-endian 32-bit
-    integer, and then the items (LeCun, Cortes and Burges, The MNIST database of handwritten digits,
-    section "File formats", web.archive.org/web/2020/http://yann.lecun.com/exdb/mnist).
+    integer, and then come the items (LeCun, Cortes and Burges, The MNIST database of handwritten
+    digits, section "File formats", web.archive.org/web/2020/http://yann.lecun.com/exdb/mnist).
     """
     start = 4 + 4 * content[3]
     shape = np.frombuffer(content[4:start], ">u4")
@@ -139,9 +139,9 @@ MIRRORS = (
     "https://storage.googleapis.com/cvdf-datasets/mnist/",
     "https://raw.githubusercontent.com/fgnt/mnist/master/",
 )
-# A mirror has PATIENCE_SECONDS for a file. Every SLOWEST_BYTES_PER_SECOND bytes received earn it
-# another second. If none of the public mirrors answers, the program falls back to the sample within
-# 15 seconds.
+# A mirror has PATIENCE_SECONDS for a file, and another second for every SLOWEST_BYTES_PER_SECOND
+# bytes received. If no public mirror answers, the program falls back to the sample within 15
+# seconds.
 PATIENCE_SECONDS = 4
 SLOWEST_BYTES_PER_SECOND = 20_000
 TIMEOUT = (2, 4)  # seconds to connect to one address of a server, and to wait for more data
@@ -190,10 +190,10 @@ def fetch(mirror: str, name: str) -> bytes:
     The request runs in a thread that can be abandoned because a DNS lookup cannot be interrupted
     and `requests` has no limit on the total time.
     """
-    import requests  # here, because it takes 0.1 s and most runs download nothing
+    import requests  # here, because importing it takes 0.1 s, and most runs download nothing
 
     body = bytearray()
-    size = 0  # of the complete body, if the server says so
+    size = 0  # of the complete body, if the server reports it
     errors: list[Exception] = []
     started = time.monotonic()
 
@@ -236,7 +236,7 @@ def fetch(mirror: str, name: str) -> bytes:
 
 
 def reason(error: BaseException) -> str:
-    """Return in one line why a request failed: the innermost error, which the libraries wrap."""
+    """Return the reason for a failed request in one line: the innermost error, unwrapped."""
     from requests.exceptions import ProxyError
 
     if isinstance(error, ValueError):
@@ -368,9 +368,10 @@ def otsu_threshold(values: NDArray[np.float64]) -> float:
 def belongs_to_digit(is_ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Return a mask of the digit's ink, leaving out specks and lines along the border.
 
-    Each pixel of ink weighs the cube of its distance from the border, so a connected component
-    weighs little if it is small or lies along the border. Components with less than a twentieth of
-    the weight of the heaviest one are left out, so separate strokes, as of a 5, are kept.
+    Each pixel of ink is weighted by the cube of its distance from the border, so a connected
+    component weighs little if it is small or lies along the border. Components with less than a
+    twentieth of the weight of the heaviest one are left out, but separate strokes, as in a 5, are
+    kept.
     """
     vertical, horizontal = (np.minimum(np.arange(n), np.arange(n)[::-1]) + 1 for n in is_ink.shape)
     weights = is_ink * np.minimum.outer(vertical, horizontal) ** 3
@@ -380,7 +381,7 @@ def belongs_to_digit(is_ink: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def connected_components(is_ink: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Return a number for each pixel: 0 for paper, and the same number for ink that is connected.
+    """Return a number for each pixel: 0 for paper, or the number of its connected component.
 
     Ink is connected to ink in the eight pixels around it. Each component grows from one pixel: the
     unnumbered ink around the pixels that were numbered last is numbered next, until none is left.
@@ -401,13 +402,12 @@ def connected_components(is_ink: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
-    """Return the picture of a digit as MNIST's makers would have prepared it.
+    """Return the picture of a digit, prepared as the images of MNIST were.
 
-    They cut the digit out, fitted it into 20 x 20 pixels, with its proportions kept, and placed it
-    in 28 x 28 pixels so that its center of mass is in the middle (LeCun, Bottou, Bengio and
-    Haffner, Gradient-based learning applied to document recognition, 1998, section III). If that
-    would push ink out of the 28 x 28 pixels, the digit is placed as close to the middle as
-    possible.
+    The digit is cut out, fitted into 20 x 20 pixels with its proportions kept, and placed in 28 x
+    28 pixels so that its center of mass is in the middle (LeCun, Bottou, Bengio and Haffner,
+    Gradient-based learning applied to document recognition, 1998, section III). If that would push
+    ink out of the 28 x 28 pixels, the digit is placed as close to the middle as possible.
 
     Parameters
     ----------
@@ -432,7 +432,7 @@ def as_mnist(picture: ArrayLike) -> NDArray[np.float32]:
         raise ValueError(f"picture must be from 0 to 1, not from {ink.min():g} to {ink.max():g}")
     ink = fit(crop(ink), 20)
     height, width = ink.shape
-    # In MNIST the center of mass is in row 14 and column 14 (of 0 to 27), to within half a pixel.
+    # In MNIST, the center of mass is in row 14 and column 14 (of 0 to 27), to within half a pixel.
     top = round(14 - np.average(np.arange(height), weights=ink.sum(axis=1)))
     left = round(14 - np.average(np.arange(width), weights=ink.sum(axis=0)))
     top, left = min(max(top, 0), 28 - height), min(max(left, 0), 28 - width)

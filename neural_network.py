@@ -188,7 +188,7 @@ def backpropagation(
     Raises
     ------
     ValueError
-        If the shapes of `output_layer_output` and `label` differ, or if `img` is a different
+        If the shapes of `output_layer_output` and `label` differ, or if `img` has a different
         number of images.
     """
     check_same_shape(output_layer_output, label)
@@ -225,7 +225,7 @@ Report = Callable[[int, int, int, Array], object]  # epoch, done, total, outputs
 
 EPOCHS = 10  # more epochs give a slightly higher accuracy but take longer
 LEARNING_RATE = 1.2  # in the first epoch; anything from 0.9 to 1.6 works just as well
-SETTINGS = {  # the default, the range, and what it is
+SETTINGS = {  # the default, the range, and the text for --help
     "epochs": (EPOCHS, (0, 10_000), "number of epochs"),
     "hidden_nodes": (HIDDEN_NODES, (1, 10_000), "number of hidden nodes"),
     "learning_rate": (LEARNING_RATE, (0.0001, 100), "learning rate of the first epoch"),
@@ -245,8 +245,8 @@ def train(
 ) -> Network:
     """Train a network by stochastic gradient descent and return it.
 
-    In each epoch, the images not yet learned are shuffled and split into batches, and each batch is
-    one step. Images and labels of any numeric dtype are converted to float32.
+    In each epoch, the images not yet learned are shuffled and split into batches, and each batch
+    gives one step. Images and labels of any numeric dtype are converted to float32.
 
     Parameters
     ----------
@@ -264,8 +264,8 @@ def train(
     report : Report, optional
         Called after each step as report(epoch, done, total, outputs). `epoch` counts from 1, and
         `done` of the `total` images in this epoch have been used. `outputs`, of shape (N, 10),
-        holds each image's outputs from its last turn in a batch (for the shifted image, before that
-        update), or zeros before its first turn. The next step overwrites the array.
+        holds the outputs of each image from when it was last in a batch (shifted, and before that
+        update), or zeros if it has not been in one. The next step overwrites the array.
 
     Returns
     -------
@@ -309,7 +309,7 @@ def check_training_set(images: Array, labels: Array) -> None:
     smallest, largest = images.min(), images.max()  # both are NaN if any pixel is
     if not (smallest >= 0 and largest <= 1):
         extremes = f"from {smallest:g} to {largest:g}"
-        raise ValueError(f"pixels must be from 0 to 1 (divided by 255), not {extremes}")
+        raise ValueError(f"pixels must be from 0 to 1 (divide by 255?), not {extremes}")
     if labels.shape != (len(images), 10):
         raise ValueError(f"labels must have shape ({len(images)}, 10), not {labels.shape}")
     if not np.array_equal(labels, np.eye(10)[labels.argmax(axis=1)]):
@@ -370,7 +370,7 @@ def split_into_batches(order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     matters for small training sets.
     """
     batches = math.ceil(len(order) / BATCH_SIZE)
-    # For example, three batches of ten images are 0 3 6 9, 1 4 7 and 2 5 8.
+    # For example, ten images in three batches are 0 3 6 9, 1 4 7 and 2 5 8.
     return [order[start::batches] for start in range(batches)]
 
 
@@ -392,13 +392,13 @@ def shift_randomly(images: Array, rng: np.random.Generator) -> Array:
 
 # 6. Standardized pixels
 
-PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081  # of all pixels in MNIST's training set
+PIXEL_MEAN, PIXEL_STD = 0.1307, 0.3081  # of all pixels in the training set of MNIST
 
 
 def standardize(images: Array) -> Array:
-    """Rescale pixels so that those of MNIST's training set have mean 0 and standard deviation 1.
+    """Rescale pixels so that those of the training set have mean 0 and standard deviation 1.
 
-    LeCun et al. (Efficient BackProp) recommend it. Background becomes -0.4 and ink 2.8.
+    LeCun et al. (Efficient BackProp) recommend it.
     """
     return (images - PIXEL_MEAN) / PIXEL_STD
 
@@ -439,7 +439,7 @@ def main() -> None:
 
 SAMPLE_NOTICE = """\
 Trained on the bundled sample, a tenth of MNIST. For all of
-it, put MNIST's files into data/ (or the folder MNIST_DIR),
+it, put the MNIST files into data/ (or the folder MNIST_DIR),
 or set MNIST_MIRROR to the URL of a mirror."""
 
 
@@ -447,7 +447,7 @@ def parse_arguments() -> argparse.Namespace:
     """Return the settings given on the command line, as keyword arguments for `train`."""
     parser = argparse.ArgumentParser(
         description="Train a neural network to classify handwritten digits, and try it out.",
-        epilog="Environment: MNIST_DIR (the folder of MNIST's files), MNIST_MIRROR (a URL).",
+        epilog="Environment: MNIST_DIR (the folder of the MNIST files), MNIST_MIRROR (a URL).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     for name, (default, _, text) in SETTINGS.items():
@@ -515,16 +515,17 @@ HELP = """\
 
 Bars: orange for the prediction, red and < for the label if
 that is different. Below 0.5, the prediction is unsure, but
-half of all scribbles and nearly all letters get more, too.
+half of all scribbles and nearly all letters exceed it, too.
 
-A hidden node weighs all pixels into one number that raises
-or lowers the outputs. Its strength: the norm of its weights
+A hidden node combines all pixels into one number, which
+raises or lowers the outputs. It may be shown with all its
+weights negated. Its strength is the norm of its weights
 from the pixels times that of its weights to the outputs.
 
-Images used: those not yet learned well, by a standard that
-rises, so their number can rise, too. Error (mean squared)
-and accuracy cover all training images, each with its
-outputs from the last batch, shifted and before that update."""
+The images used are those not yet learned by a standard that
+tightens, so their number can rise. The error (mean squared)
+and the accuracy are over all training images, each with its
+outputs from its last batch, shifted, before the update."""
 
 
 def prompt_loop(
@@ -532,7 +533,7 @@ def prompt_loop(
 ) -> None:
     """Answer the commands typed at the prompt, until `q` or the end of input."""
     ranked = rank_nodes(network)
-    rank = turn = -1  # the positions in `ranked` and `mistakes` of what was shown last
+    rank = turn = -1  # the positions last shown from `ranked` and `mistakes`
     rng = np.random.default_rng()
     last, last_test, last_node = len(train_set[0]) - 1, len(test_set[0]) - 1, len(ranked) - 1
     prompt = f"Enter an index (0 - {last}), ? for help, q to quit: "
@@ -576,7 +577,7 @@ def read_line(prompt: str) -> str:
 
 
 def rank_nodes(network: Network) -> list[int]:
-    """Return the indices of the hidden nodes, ranked by the norms of their weights, multiplied."""
+    """Return the indices of the hidden nodes, the strongest first (`HELP` defines strength)."""
     incoming = np.linalg.norm(network.weights_input_to_hidden, axis=0)
     outgoing = np.linalg.norm(network.weights_hidden_to_output, axis=1)
     return np.argsort(-incoming * outgoing, kind="stable").tolist()
@@ -595,7 +596,7 @@ def show_image(title: str, image_set: ImageSet, network: Network, index: int) ->
 
 
 def show_prediction(image: Array, network: Network, label: Array | None = None) -> None:
-    """Print an image, beside it the ten outputs as bars, and below it the prediction.
+    """Print an image, with the ten outputs as bars beside it and the prediction below.
 
     Parameters
     ----------
@@ -603,7 +604,7 @@ def show_prediction(image: Array, network: Network, label: Array | None = None) 
         Pixels from 0 (background) to 1 (ink).
     network : Network
     label : array of shape (10,), optional
-        The correct outputs, so that the prediction is compared with them.
+        The correct outputs, to be compared with the prediction.
     """
     _, outputs = forward_propagation(image, *network)
     prediction = int(outputs.argmax())
@@ -622,7 +623,7 @@ def show_prediction(image: Array, network: Network, label: Array | None = None) 
 
 
 def show_node(ranked: list[int], rank: int, network: Network, image_set: ImageSet) -> None:
-    """Print the weights of a hidden node as a picture, and beside it a digit that fits."""
+    """Print a picture of the weights of a hidden node, beside an image that turns it up."""
     weights, pro, con, best = describe_node(network, ranked[rank], image_set)
     print(f"Hidden node {ranked[rank]}, rank {rank + 1} of {len(ranked)} by strength:")
     image = picture_lines(image_set[0][best], *GRAYS)
@@ -637,19 +638,20 @@ def show_node(ranked: list[int], rank: int, network: Network, image_set: ImageSe
 def describe_node(
     network: Network, node: int, image_set: ImageSet
 ) -> tuple[Array, list[int], list[int], int]:
-    """Return the weights of a hidden node, from -1 to 1, and what turns it up.
+    """Describe a hidden node by its weights, the digits it speaks for, and its best image.
 
-    A node whose largest weight to an output is negative speaks for that digit when it is turned
-    down. Since sigmoid(-z) = 1 - sigmoid(z), it is described with all its weights negated.
+    If the strongest weight to an output is negative, a low output of the node speaks for that
+    digit. Since sigmoid(-z) = 1 - sigmoid(z), all weights are then negated.
 
     Returns
     -------
     weights : array of shape (784,)
+        From -1 to 1, for the colors in `SIGNED`.
     pro, con : list of int
-        The digits with more than half of the largest weight to an output, positive and negative,
-        the strongest first.
+        The digits whose weights exceed half of the strongest (`con`: are below minus half), the
+        strongest first.
     best : int
-        The index of the image of the first digit in `pro` that gives the highest weighted sum.
+        The index of the image of digit `pro[0]` with the highest weighted sum.
     """
     images, labels = image_set
     incoming = network.weights_input_to_hidden[:, node]
@@ -690,7 +692,7 @@ def print_beside(left: list[str], right: list[str]) -> None:
 
 
 def paint(text: str, color: int | None) -> str:
-    """Return text in a color, or unchanged if there is none or stdout has no colors."""
+    """Return text in a color, or unchanged if `color` is None or stdout has no colors."""
     return f"\x1b[38;5;{color}m{text}\x1b[0m" if color and has_colors() else text
 
 
@@ -708,7 +710,7 @@ def has_colors() -> bool:
 def draw_digit(network: Network) -> None:
     """Let the user draw a digit in a window, and print it as the network saw it."""
     try:
-        import tkinter  # here, because only this needs it, and some systems do not have it
+        import tkinter  # here, because only drawing needs it and some systems lack it
 
         window = tkinter.Tk()
     except Exception as error:  # no tkinter, or no display
@@ -727,7 +729,7 @@ def draw_digit(network: Network) -> None:
 class DrawingWindow:
     """The window for drawing: a square to draw in, and beside it the network's answer."""
 
-    PEN_RADIUS = 11  # pixels: strokes about as thick as MNIST's, if the digit is large
+    PEN_RADIUS = 11  # pixels: strokes about as thick as in MNIST, if the digit is large
     ORANGE = "#ffaf00"  # the color ORANGE of the terminal
 
     def __init__(self, window: tkinter.Tk, network: Network) -> None:
@@ -759,12 +761,12 @@ class DrawingWindow:
         self.show()
 
     def begin_stroke(self, event: tkinter.Event[tkinter.Canvas]) -> None:
-        """Begin a stroke where the mouse is."""
+        """Begin a stroke at the pointer."""
         self.pen = event.x, event.y
         self.continue_stroke(event)
 
     def continue_stroke(self, event: tkinter.Event[tkinter.Canvas]) -> None:
-        """Draw from where the pen was to where the mouse is."""
+        """Draw a line from the last position of the pen to the pointer."""
         start, self.pen = self.pen, (event.x, event.y)
         draw_line(self.picture, start, self.pen, self.PEN_RADIUS)
         self.show()
@@ -799,7 +801,7 @@ class DrawingWindow:
             self.write(652, y, f"{output:.2f}")
 
     def write(self, x: int, y: int, text: str, *, size: int = 14, color: str = "gray80") -> None:
-        """Write text around a point. To tkinter, a negative size is one in pixels."""
+        """Write text centered on a point. In tkinter, negative sizes are in pixels."""
         self.canvas.create_text(x, y, text=text, fill=color, font=("", -size))
 
     def stay_awake(self) -> None:
@@ -830,7 +832,7 @@ if __name__ == "__main__":
     try:
         main()
     except KeyboardInterrupt:
-        print(file=sys.stderr)  # leaves an unfinished line
+        print(file=sys.stderr)  # ends an unfinished line
         sys.exit(130)
     except (DataError, OSError) as error:
         sys.exit(str(error))

@@ -1,14 +1,12 @@
 """Measure the tables of README.md.
 
-    python tests/benchmark.py comparison     the program beside PyTorch, scikit-learn and others
-    python tests/benchmark.py techniques     the training without each of its techniques
-    python tests/benchmark.py exercises      the exercises of README.md
-    python tests/benchmark.py pictures FOLDER
-                                             the accuracy on pictures whose names are like
-                                             KIND-NUMBER-is-LABEL.jpg, for each kind
+    python tests/benchmark.py comparison        compare with PyTorch, scikit-learn and the original
+    python tests/benchmark.py techniques        leave out each technique in turn
+    python tests/benchmark.py exercises         solve the exercises
+    python tests/benchmark.py pictures FOLDER   classify pictures with names like photo-17-is-5.jpg
 
-All of MNIST is needed, and for the comparison also tests/requirements-peers.txt. Each run is a
-process of its own. Accuracies are means, with the worst run in parentheses. Times are medians, with
+All of MNIST is needed; the comparison also needs tests/requirements-peers.txt. Each run is a
+separate process. Accuracies are means, with the worst run in parentheses. Times are medians, with
 the ratio to the first row in parentheses: the median of the ratios of consecutive runs.
 """
 
@@ -32,11 +30,11 @@ from import_data import as_mnist, find_ink, get_data
 from neural_network import Network, predict, train
 
 SEEDS = range(10)
-Figures = dict[str, float]  # what one run has measured
+Figures = dict[str, float]  # the results of one run
 Table = Mapping[str, list[Figures]]  # the runs of each row
 
-# How the module is changed to leave out a technique, and the settings of `train` for that. Of the
-# learning rates tried, each one gives the highest accuracy on the held-out images.
+# The changes that leave out each technique, and the settings of `train`. Each learning rate is the
+# one of those tried that gives the highest accuracy on the held-out set.
 WITHOUT: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
     "all six techniques": ({}, {}),
     "INITIAL_BIAS": ({"INITIAL_BIAS": 0}, {"learning_rate": 0.7}),
@@ -106,7 +104,7 @@ def comparison() -> Table:
 
 
 def techniques() -> Table:
-    """Leave out each technique in turn; the accuracy is that on the held-out images."""
+    """Leave out each technique in turn; the accuracy is that on the held-out set."""
     rows = defaultdict(list)
     for seed in SEEDS:
         for technique in WITHOUT:
@@ -120,7 +118,7 @@ def exercises() -> Table:
 
 
 def pictures(folder: str) -> Table:
-    """Classify the pictures of digits in a folder, a row for each kind; refused ones are wrong."""
+    """Classify the pictures of digits in a folder, a row for each kind; a refusal is wrong."""
     from PIL import Image
 
     names = {
@@ -145,7 +143,7 @@ def pictures(folder: str) -> Table:
     }
 
 
-# What can be run in a process of its own:
+# Workers, each run in a process of its own
 
 
 def without(technique: str, seed: int) -> Figures:
@@ -271,7 +269,7 @@ def classify_by_network(images: Any, network: Network) -> Any:
 
 
 def timed(train: Callable[[Any, Any], Any], classify: Callable[[Any, Any], Any]) -> Figures:
-    """Train on all training images, which is timed, and classify the test images."""
+    """Time the training on all training images, and classify the test images."""
     images, labels = get_data("train")
     started = time.perf_counter()
     network = train(images, labels)
@@ -282,7 +280,7 @@ def timed(train: Callable[[Any, Any], Any], classify: Callable[[Any, Any], Any])
     return {"accuracy": float(accuracy), "training": seconds}
 
 
-# How it is run:
+# Running them
 
 
 def work(worker: Callable[..., Figures], threads: int = 1, **settings: Any) -> Figures:
@@ -300,7 +298,7 @@ def run_program(options: str) -> Figures:
 
 
 def run_python(*arguments: str, **environment: str) -> tuple[str, Figures]:
-    """Run Python, which is announced on stderr, and return its output and its time."""
+    """Announce a run of Python on stderr, and return its output and its time."""
     print(*arguments, environment or "", file=sys.stderr)
     started = time.perf_counter()
     output = subprocess.check_output(

@@ -1,4 +1,4 @@
-"""What all tests share: they are repeatable, and none of them needs a network."""
+"""What all tests share: they are repeatable and work offline."""
 
 import os
 import signal
@@ -16,13 +16,13 @@ DATA = Path(__file__).resolve().parent.with_name("data")
 FULL_MNIST = Path(os.environ.pop("MNIST_DIR", "") or DATA).expanduser().resolve()
 for variable in ("MNIST_MIRROR", "COLUMNS", "LINES"):
     os.environ.pop(variable, None)
-# Proxies that refuse: not even the name of a public mirror is looked up. The lower-case names of a
-# user's own proxies would win.
+# A proxy that refuses connections keeps the tests off public mirrors. The user's own lower-case
+# variables would override it.
 for variable in list(os.environ):
     if variable.lower().endswith("_proxy"):
         del os.environ[variable]
 os.environ.update(HTTPS_PROXY="http://127.0.0.1:1", NO_PROXY="127.0.0.1")
-# What is started with `&` inherits that interruptions are ignored, and would pass it on.
+# A job started with `&` ignores SIGINT, and so would the programs that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 settings.register_profile("repeatable", derandomize=True, deadline=None, database=None)
@@ -37,13 +37,13 @@ def sample() -> tuple[Array, Array, Array, Array]:
 
 @pytest.fixture(scope="session")
 def trained(sample: tuple[Array, Array, Array, Array]) -> Network:
-    """Return a network that was trained on the bundled sample as the program does it."""
+    """Return a network that was trained on the bundled sample as the program trains it."""
     return train(sample[0], sample[1], seed=0)
 
 
 @pytest.fixture
 def full_mnist() -> Path:
-    """Return the folder that contains all of MNIST; where there is none, skip the test."""
+    """Return the folder that contains all of MNIST; if there is none, skip the test."""
     if FULL_MNIST == SAMPLE_FOLDER or not all(find_file(FULL_MNIST, name) for name in SHA256):
-        pytest.skip("MNIST_DIR does not name a folder with all of MNIST")
+        pytest.skip("all of MNIST must be in data/ or in the folder set by MNIST_DIR")
     return FULL_MNIST

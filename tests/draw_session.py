@@ -24,7 +24,7 @@ FONTS = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'Liberation Mono', monos
 
 
 def main() -> None:
-    """Run the program, ask it, and draw the screen."""
+    """Run a session, and draw the screen."""
     program = [sys.executable, "neural_network.py"]
     settings = {"TERM": "xterm-256color", "PYTHONUTF8": "1", "NO_COLOR": ""}
     environment = os.environ | settings
@@ -34,7 +34,7 @@ def main() -> None:
             terminal.press(question + "\r")
         terminal.wait_for(PROMPT)
         if any("bundled sample" in row for row in terminal.screen.display):
-            sys.exit("The full MNIST is missing: run neural_network.py first, or set MNIST_DIR")
+            sys.exit("All of MNIST is needed: run neural_network.py first, or set MNIST_DIR")
         PICTURE.write_text(draw(terminal.screen), encoding="utf-8")
 
 

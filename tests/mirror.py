@@ -21,7 +21,7 @@ class Request(BaseHTTPRequestHandler):
     content: bytes  # of the file that is requested
 
     def do_GET(self) -> None:
-        """Look up the file, and leave the rest to the answer whose turn it is."""
+        """Look up the file, and let the next answer do the rest."""
         self.close_connection = True
         name = self.path.removeprefix("/mnist/")
         self.content = self.server.files.get(name, b"")
@@ -38,7 +38,7 @@ class Request(BaseHTTPRequestHandler):
         self.end_headers()
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Wait, at most until the test is over, and return whether it goes on."""
+        """Wait, but not beyond the end of the test, and return whether the test goes on."""
         return not self.server.closing.wait(seconds)
 
     def log_message(self, *_: object) -> None:

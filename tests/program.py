@@ -27,7 +27,7 @@ class Outcome(NamedTuple):
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """Return an environment that is the same wherever the tests run, with some changes."""
+    """Return an environment that is the same on every machine, with some changes."""
     of_the_user = ("TERM", "COLORTERM", "WT_SESSION", "NO_COLOR", "LC_ALL", "LANG", "PYTHON")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(of_the_user)}
     fixed = {

@@ -1,6 +1,6 @@
 """Record `.github/drawing.gif`, the window in use: `python tests/record_window.py`.
 
-All of MNIST is needed, and Xvfb.
+All of MNIST and Xvfb are needed.
 """
 
 import sys
@@ -18,7 +18,7 @@ from neural_network import DrawingWindow, Network, train
 
 PICTURE = Path(__file__).resolve().parent.parent / ".github" / "drawing.gif"
 FRAMES, POINTS = 34, 3  # frames in which the pen moves, and its positions in each of them
-FIRST, STEP, LAST = 800, 70, 1500  # milliseconds for the first frame, each next one, and the last
+FULL, EMPTY, STEP = 1500, 800, 70  # milliseconds for the finished digit, the empty window, the rest
 COLORS = 64
 BORDER = "#888"  # shows on a light page and on a dark one
 
@@ -65,12 +65,13 @@ def grab(window: tkinter.Tk, display: str) -> Image.Image:
 
 
 def save(frames: list[Image.Image]) -> None:
-    """Save the frames, with one palette for all, as a GIF that repeats forever."""
+    """Save the frames, the last one first, with one palette for all, as a GIF that never ends."""
+    frames = [frames[-1], *frames[:-1]]  # where the GIF stands still, it shows a digit
     bordered = [np.asarray(ImageOps.expand(frame, 2, BORDER)) for frame in frames]
     height, width, _ = bordered[0].shape
     strip = Image.fromarray(np.vstack(bordered)).quantize(COLORS)
     first, *others = (strip.crop((0, y, width, y + height)) for y in range(0, strip.height, height))
-    times = [FIRST, *[STEP] * (len(others) - 1), LAST]
+    times = [FULL, EMPTY, *[STEP] * (len(others) - 1)]
     first.save(PICTURE, save_all=True, append_images=others, duration=times, loop=0, optimize=True)
 
 

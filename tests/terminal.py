@@ -1,4 +1,4 @@
-"""Drive a program in a pseudo-terminal, and know what is on its screen.
+"""Drive a program in a pseudo-terminal, and read its screen.
 
 pexpect presses the keys, and pyte, a terminal without a window, shows what they lead to.
 """
@@ -11,7 +11,7 @@ from types import TracebackType
 import pexpect
 import pyte
 
-PATIENCE_SECONDS = 30  # nothing takes so long, unless the program hangs
+PATIENCE_SECONDS = 30  # nothing takes this long unless the program hangs
 
 
 class Terminal:
@@ -53,7 +53,7 @@ class Terminal:
         self._emulator.feed(text)
 
     def flush(self) -> None:
-        """Do nothing: pexpect wants a file."""
+        """Do nothing: pexpect needs a file."""
 
     def press(self, keys: str) -> None:
         """Press some keys."""
@@ -64,11 +64,11 @@ class Terminal:
         self._program.kill(number)
 
     def wait_for(self, text: str) -> None:
-        """Wait until the program has written `text`, after what was waited for before."""
+        """Wait until the program has written `text`, since the last wait."""
         self._program.expect_exact(text)
 
     def finish(self) -> int:
-        """Wait for the end of the program and return its exit status, or minus the signal."""
+        """Wait for the end of the program and return its exit status, or the signal, negated."""
         self._program.expect_exact(pexpect.EOF)
         self._program.wait()
         if self._program.exitstatus is None:

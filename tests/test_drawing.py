@@ -1,6 +1,6 @@
 """Tests of `d`: real events in a real window, on a virtual display of its own.
 
-What the window shows is read from the pixels of the display wherever that can be done.
+What the window shows is read from the pixels of the display wherever possible.
 """
 
 import gc
@@ -68,15 +68,15 @@ def play(
         neural_network.draw_digit(trained)
         with pytest.raises(Exception, match="application has been destroyed"):
             windows[0].winfo_exists()
-        # A timer that is left would complain at the prompt that its window is gone.
+        # A leftover timer would report at the prompt that its window is gone.
         assert windows[0].tk.splitlist(windows[0].tk.call("after", "info")) == ()
         first, *shown = capsys.readouterr().out.splitlines()
         assert first == "Draw in the window, and close it to return to the prompt."
         return "\n".join(shown)
 
     yield play
-    # Tcl ends the process if what is left of a window is deleted in another thread, as it may be
-    # when Python looks for garbage there.
+    # Tcl aborts if the remains of a window are deleted in a different thread, which the garbage
+    # collector of Python may do.
     windows.clear()
     gc.collect()
 
@@ -107,7 +107,7 @@ def press(drawing: DrawingWindow, name: str) -> None:
 
 
 def close(drawing: DrawingWindow) -> None:
-    """Close the window, as its frame would do it."""
+    """Close the window, as its title bar would."""
     drawing.window.tk.call(drawing.window.protocol("WM_DELETE_WINDOW"))
 
 
@@ -126,8 +126,8 @@ Box = tuple[int, int, int, int]
 
 
 def texts_of(drawing: DrawingWindow) -> dict[Box, str]:
-    """Return the texts of the canvas by the places where they are seen, without overlaps."""
-    canvas: Any = drawing.canvas  # the types of tkinter do not know all its methods
+    """Return the texts of the canvas by their boxes, and check that none is hidden or overlaps."""
+    canvas: Any = drawing.canvas  # the type stubs of tkinter lack some methods
     pixels = screenshot(drawing)
     items = [item for item in canvas.find_all() if canvas.type(item) == "text"]
     texts = {canvas.bbox(item): canvas.itemcget(item, "text") for item in items}
@@ -136,7 +136,7 @@ def texts_of(drawing: DrawingWindow) -> dict[Box, str]:
     for (left, top, right, bottom), text in texts.items():
         assert 0 <= left < right <= pixels.shape[1]
         assert 0 <= top < bottom <= pixels.shape[0]
-        assert np.ptp(pixels[top:bottom, left:right]) > 100, f"{text} is not seen"
+        assert np.ptp(pixels[top:bottom, left:right]) > 100, f"{text} is hidden"
         if bottom - top < 60:  # the box of the large digit is mostly empty
             covered[top:bottom, left:right] += 1
     assert covered.max() <= 1
@@ -248,7 +248,7 @@ def test_an_unsure_prediction_says_so(play: Play, monkeypatch: pytest.MonkeyPatc
     ],
     ids=["button", "c", "C", "right-click", "right-click on a Mac"],
 )
-def test_clear_empties_the_window_and_an_empty_square_invites(
+def test_clear_empties_the_window_and_brings_back_the_hint(
     play: Play, clear: Callable[[DrawingWindow], object]
 ) -> None:
     def act(drawing: DrawingWindow) -> None:

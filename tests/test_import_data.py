@@ -1,6 +1,6 @@
 """Tests of `import_data`: real files, real processes, and a real server for every kind of fault.
 
-Most use a small "MNIST" of 200 and 100 made-up images.
+Most use 200 made-up training images and 100 made-up test images.
 """
 
 import contextlib
@@ -53,11 +53,11 @@ Capture = pytest.CaptureFixture[str]
 
 
 class Mnist(NamedTuple):
-    """What takes the place of MNIST in a test."""
+    """A replacement for MNIST in a test."""
 
     files: Files  # made up, uncompressed
     folder: Path  # set by MNIST_DIR; it does not exist yet
-    add_mirror: Callable[..., Mirror]  # starts one more mirror, which gives these answers
+    add_mirror: Callable[..., Mirror]  # adds a mirror that gives these answers
 
 
 def idx_file(items: NDArray[np.uint8]) -> bytes:
@@ -91,7 +91,7 @@ def read_files(folder: Path) -> Files:
 
 @pytest.fixture
 def mnist(monkeypatch: MonkeyPatch, tmp_path: Path) -> Iterator[Mnist]:
-    """Put made-up files in the place of MNIST, which no mirror has yet."""
+    """Replace MNIST with made-up files, which no mirror has yet."""
     files = made_up_split("train", 200) | made_up_split("test", 100)
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     monkeypatch.setattr(import_data, "SHA256", hashes)
@@ -107,13 +107,13 @@ def mnist(monkeypatch: MonkeyPatch, tmp_path: Path) -> Iterator[Mnist]:
         yield Mnist(files, tmp_path / "some" / "folder", add_mirror)
 
 
-def not_mnists(path: Path) -> str:
-    """Return what is said of a file that is not MNIST's."""
-    return f"{path} is damaged or not MNIST's: remove it, rename it, or set MNIST_DIR"
+def error_message(path: Path) -> str:
+    """Return the error message for a file that is not one of MNIST."""
+    return f"{path} must be a file of MNIST: remove or rename it, or set MNIST_DIR"
 
 
 def start_process(preparation: str = "") -> "subprocess.Popen[str]":
-    """Start a process that gets the training set with the settings that are in force here."""
+    """Start a process that gets the training set with the settings of this test."""
     settings = {name: getattr(import_data, name) for name in ("MIRRORS", "SHA256")}
     program = (
         "import json, os, pathlib, requests, sys, time, import_data\n"
@@ -134,7 +134,7 @@ def start_process(preparation: str = "") -> "subprocess.Popen[str]":
 class TestGetData:
     @pytest.mark.parametrize("hyphen", ["-idx", ".idx"])
     @pytest.mark.parametrize("ending", ["", ".gz"])
-    def test_the_two_files_of_a_split_are_enough_under_each_of_their_names(
+    def test_a_split_needs_only_its_two_files_under_any_of_their_names(
         self, mnist: Mnist, hyphen: str, ending: str
     ) -> None:
         files = {name: mnist.files[name] for name in import_data.SPLITS["test"]}
@@ -152,7 +152,7 @@ class TestGetData:
         with pytest.raises(ValueError, match="split must be 'train' or 'test', not 'Train'"):
             get_data("Train")
 
-    def test_only_missing_files_of_the_split_are_downloaded_and_kept(
+    def test_only_the_missing_files_of_a_split_are_downloaded(
         self, mnist: Mnist, capsys: Capture
     ) -> None:
         mirror = mnist.add_mirror(send)
@@ -285,7 +285,7 @@ class TestDownload:
         assert line.isprintable()
 
     @pytest.mark.parametrize("fault", [never_answer, stop_halfway, trickle(1_500, 0.1)])
-    def test_the_next_mirror_takes_over_from_a_slow_one_whose_thread_ends(
+    def test_a_slow_mirror_is_abandoned_and_its_thread_ends(
         self, mnist: Mnist, capsys: Capture, monkeypatch: MonkeyPatch, fault: Answer
     ) -> None:
         monkeypatch.setattr(import_data, "PATIENCE_SECONDS", 1)
@@ -309,7 +309,7 @@ class TestDownload:
         mnist.add_mirror(trickle(20_000, 0.2), send)  # 160 kB in 8 pieces: three times as long
         assert len(get_data()[0]) == 200
 
-    def test_a_silent_mirror_has_a_few_seconds_and_the_wait_is_idle(
+    def test_the_wait_for_a_silent_mirror_is_short_and_idle(
         self, mnist: Mnist, monkeypatch: MonkeyPatch
     ) -> None:
         # Time is left for loading the sample within 15 seconds.
@@ -328,7 +328,7 @@ class TestDownload:
         with start_process(f"import_data.PATIENCE_SECONDS = 0.2\n{hang}") as process:
             assert ": 0 bytes in" in process.communicate(timeout=20)[1]
 
-    def test_if_no_mirror_delivers_the_error_says_what_to_do(self, mnist: Mnist) -> None:
+    def test_if_all_mirrors_fail_the_error_says_what_to_do(self, mnist: Mnist) -> None:
         mnist.add_mirror(send, status(503))
         mnist.add_mirror(status(404))
         with pytest.raises(DownloadError) as caught:
@@ -352,7 +352,7 @@ class TestDownload:
             ("ftp://user:secret@mirror/", "MNIST_MIRROR must be a URL that begins with http:// or"),
         ],
     )
-    def test_the_users_own_mirror_fails_for_a_reason_that_does_not_tell_its_password(
+    def test_the_error_of_the_users_own_mirror_does_not_reveal_its_password(
         self, mnist: Mnist, monkeypatch: MonkeyPatch, capsys: Capture, mirror: str, reason: str
     ) -> None:
         listed = mnist.add_mirror(status(404))
@@ -400,7 +400,7 @@ class TestFolder:
             lambda _: idx_file(np.ones((200, 28, 28), np.uint8)),  # of a different data set
         ],
     )
-    def test_a_file_that_is_not_mnists_is_named_before_a_download_and_left_alone(
+    def test_a_file_not_from_mnist_is_named_before_a_download_and_left_alone(
         self, mnist: Mnist, name: str, damage: Callable[[bytes], bytes]
     ) -> None:
         mirror = mnist.add_mirror(send)
@@ -408,7 +408,7 @@ class TestFolder:
         write_files(mnist.folder, {name: content})
         with pytest.raises(DataError) as caught:
             get_data()
-        assert str(caught.value) == not_mnists(mnist.folder / name)
+        assert str(caught.value) == error_message(mnist.folder / name)
         assert read_files(mnist.folder) == {name: content}
         assert mirror.requested == []
 
@@ -416,10 +416,10 @@ class TestFolder:
         self, mnist: Mnist
     ) -> None:
         mirror = mnist.add_mirror(send)
-        (mnist.folder / TRAIN_LABELS).mkdir(parents=True)  # as some archives are unpacked
+        (mnist.folder / TRAIN_LABELS).mkdir(parents=True)  # as some archives unpack
         with pytest.raises(DataError) as caught:
             get_data()
-        assert str(caught.value) == not_mnists(mnist.folder / TRAIN_LABELS)
+        assert str(caught.value) == error_message(mnist.folder / TRAIN_LABELS)
         assert mirror.requested == []
         write_files(mnist.folder, {x.replace("-idx", ".idx"): mnist.files[x] for x in mnist.files})
         assert len(get_data()[0]) == 200
@@ -438,7 +438,7 @@ class TestFolder:
 
     def test_a_folder_that_cannot_be_written_is_named_before_a_download(self, mnist: Mnist) -> None:
         mirror = mnist.add_mirror(send)
-        refuse = (  # on the system's behalf, which refuses root nothing
+        refuse = (  # because the system refuses root nothing
             "def refuse(path, *_):\n"
             "    raise PermissionError(13, 'Permission denied', path)\n"
             "os.mkdir = refuse\n"
@@ -481,7 +481,7 @@ class TestFolder:
         assert not any(path.is_file() for path in mnist.folder.iterdir())
         assert len(get_data()[0]) == 200
 
-    def test_the_systems_temporary_folder_which_may_be_on_a_different_disk_is_not_used(
+    def test_the_temporary_folder_of_the_system_is_not_used(
         self, mnist: Mnist, monkeypatch: MonkeyPatch, tmp_path: Path
     ) -> None:
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))

@@ -1,4 +1,4 @@
-"""Tests of the network: the formulas, the techniques of the training, and the interface."""
+"""Tests of the network: the formulas, the training techniques, and the interface."""
 
 import inspect
 import math
@@ -217,7 +217,7 @@ class TestComputeError:
 
 class TestBackpropagation:
     @pytest.mark.parametrize("size", [None, 1, 4])
-    def test_the_step_is_the_gradient_by_central_differences(self, size: int | None) -> None:
+    def test_the_step_follows_the_numerical_gradient(self, size: int | None) -> None:
         img, label = small_batch(size)
         network = small_network()
         changed = Network(*(array.copy() for array in network))
@@ -294,9 +294,7 @@ class TestTechniques:
         sizes = [len(batch) for batch in batches]
         assert max(sizes, default=0) - min(sizes, default=0) <= 1
 
-    def test_an_image_more_than_a_full_batch_does_not_lower_the_accuracy(
-        self, sample: Sample
-    ) -> None:
+    def test_one_image_above_a_full_batch_does_not_lower_the_accuracy(self, sample: Sample) -> None:
         fewer, more = (
             np.mean(
                 [
@@ -339,7 +337,7 @@ class TestTechniques:
 
 
 def last_pixel(value: float) -> Array:
-    """Return three black images except for their very last pixel."""
+    """Return three blank images, except for the very last pixel."""
     images = np.zeros((3, 784))
     images[-1, -1] = value
     return images
@@ -360,12 +358,12 @@ class Step(NamedTuple):
     outputs: Array
 
 
-MARKER = 1 * 28 + 1  # a pixel that no digit reaches, and that a shift moves but does not remove
+MARKER = 1 * 28 + 1  # a pixel outside every digit, which a shift moves but does not remove
 
 
 @pytest.fixture
 def marked(sample: Sample) -> tuple[Array, Array]:
-    """Return 900 images of the sample with a pixel that tells which image it is, and the labels."""
+    """Return 900 images of the sample, each with a pixel that encodes its index, and the labels."""
     images, labels = sample[0][:900].copy(), sample[1][:900]
     images[:, MARKER] = np.arange(100, 1000) / 1000
     return images, labels
@@ -392,11 +390,11 @@ def steps(marked: tuple[Array, Array], monkeypatch: pytest.MonkeyPatch) -> list[
 
 class TestTrain:
     def test_classifies_digits_that_it_has_never_seen(self, sample: Sample) -> None:
-        # Half of the default learning rate, or four times as much, does not reach this.
+        # Neither half nor four times the default learning rate reaches this accuracy.
         networks = [train(*sample[:2], seed=seed) for seed in range(3)]
         assert np.mean([accuracy(network, *sample[2:]) for network in networks]) > 0.944
 
-    def test_each_epoch_learns_from_the_images_that_are_unlearned_in_a_new_random_order(
+    def test_each_epoch_uses_the_unlearned_images_in_a_new_random_order(
         self, marked: tuple[Array, Array], steps: list[Step]
     ) -> None:
         images, labels = marked
@@ -496,7 +494,7 @@ class TestTrain:
             ({"images": np.zeros((0, 784))}, r"images must have shape .*, not \(0, 784\)"),
             (
                 {"images": last_pixel(255).astype(np.uint8)},
-                r"^pixels must be from 0 to 1 \(divided by 255\), not from 0 to 255$",
+                r"^pixels must be from 0 to 1 \(divide by 255\?\), not from 0 to 255$",
             ),
             ({"images": last_pixel(1.1)}, "not from 0 to 1.1$"),
             ({"images": last_pixel(-0.1)}, "not from -0.1 to 0$"),

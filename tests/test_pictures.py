@@ -34,7 +34,7 @@ def digits(sample: tuple[Picture, ...]) -> list[Picture]:
 
 
 def share_found(draw: Callable[[Picture], Picture], digits: list[Picture]) -> float:
-    """Return the share of digits of which `find_ink` finds the strokes and nothing else."""
+    """Return the share of digits for which `find_ink` finds the strokes and nothing more."""
     differences = [as_mnist(find_ink(draw(digit))) - as_mnist(digit) for digit in digits]
     return float(np.mean([np.abs(difference).mean() < 0.02 for difference in differences]))
 
@@ -66,9 +66,7 @@ class TestFindInk:
         assert share_found(draw, digits) == 1
         assert share_found(lambda strokes: (255 * draw(strokes)).astype(np.uint8), digits) == 1
 
-    def test_the_light_may_fall_off_by_more_than_the_ink_is_dark(
-        self, digits: list[Picture]
-    ) -> None:
+    def test_the_light_may_fall_off_by_more_than_the_contrast(self, digits: list[Picture]) -> None:
         shade = 0.9 - 0.6 * SHADE
         assert share_found(lambda strokes: shade - 0.3 * strokes, digits) == 1
         assert share_found(lambda strokes: shade[:, np.newaxis] - 0.3 * strokes, digits) == 1
@@ -141,7 +139,7 @@ class TestFindInk:
         picture[40:45, 64:69] = 0  # a sixteenth
         assert find_ink(picture).shape == (20, 9)
 
-    def test_a_blot_is_no_darker_than_the_rest_of_the_ink(self, digits: list[Picture]) -> None:
+    def test_a_blot_leaves_the_rest_of_the_ink_dark(self, digits: list[Picture]) -> None:
         def draw(strokes: Picture) -> Picture:
             row, column = np.argwhere(strokes)[np.count_nonzero(strokes) // 2]
             blot = np.s_[row : row + 4, column : column + 4]
@@ -181,7 +179,7 @@ class TestFindInk:
     def test_the_lines_of_a_thin_pen_become_full_ink(self) -> None:
         picture = np.ones((400, 400))
         picture[100:300, 198:200] = picture[100:102, 100:200] = 0  # a 7
-        picture[100:106, 194:200] = 0  # where the lines meet, the pen has rested
+        picture[100:106, 194:200] = 0  # where the lines meet, the pen rested
         ink = find_ink(picture)
         assert ink.shape == (20, 10)
         assert ink[2:-1, -1].min() > 0.9
@@ -222,7 +220,7 @@ NO_INK = "picture must have ink that stands out from evenly lit paper"
 
 
 def blank_paper(kind: str, seed: int) -> Picture:
-    """Return 8-bit paper of one of six kinds, with the strength of its features at random."""
+    """Return an 8-bit picture of one of six kinds of blank paper, of random strength."""
     rng = np.random.default_rng(seed)
     strength = rng.uniform(0.2, 1)
     down, right = np.meshgrid(np.linspace(-1, 1, 160), np.linspace(-1, 1, 120), indexing="ij")

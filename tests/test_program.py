@@ -28,7 +28,7 @@ ROW = re.compile(
 
 @pytest.fixture(scope="module")
 def session() -> Outcome:
-    """Train with all settings as they are, and quit."""
+    """Train with the default settings, and quit."""
     return run("q\n")
 
 
@@ -70,7 +70,7 @@ def test_a_row_has_the_error_and_the_accuracy_of_all_images(
     assert row["accuracy"] == "50.00"
 
 
-def test_before_the_prompt_it_says_how_good_it_is_and_what_to_ask_and_that_this_is_the_sample(
+def test_the_accuracy_the_sample_notice_and_a_hint_precede_the_prompt(
     session: Outcome,
 ) -> None:
     *_, accuracy, _, _, _, hint, _ = session.output.splitlines()
@@ -88,7 +88,7 @@ def test_without_epochs_there_is_no_table() -> None:
     assert lines[1].startswith("Test accuracy: ")
 
 
-def test_each_line_that_a_person_waits_for_arrives_in_a_pipe_at_once(tmp_path: Path) -> None:
+def test_each_line_of_progress_arrives_in_a_pipe_at_once(tmp_path: Path) -> None:
     silent = Mirror({}, stop_halfway)
     variables = {"MNIST_DIR": str(tmp_path), "MNIST_MIRROR": silent.url}
     for settings, options, stream, lines in (
@@ -220,7 +220,7 @@ def test_help_on_a_function_begins_with_a_short_signature() -> None:
 # Live lines
 
 
-def test_a_first_start_downloads_both_splits(full_mnist: Path, tmp_path: Path) -> None:
+def test_a_first_run_downloads_both_splits(full_mnist: Path, tmp_path: Path) -> None:
     files = {}
     for name in import_data.SHA256:
         path = import_data.find_file(full_mnist, name)
@@ -252,7 +252,7 @@ def test_a_download_has_one_live_line_of_at_most_60_columns(tmp_path: Path) -> N
         assert sum("MB" in row for row in terminal.rows()) == 1
 
 
-def test_without_a_network_the_sample_is_used_and_the_screen_says_what_was_tried(
+def test_offline_the_sample_is_used_and_the_mirrors_tried_are_listed(
     tmp_path: Path,
 ) -> None:
     with in_terminal(*QUICK, MNIST_DIR=str(tmp_path), MNIST_MIRROR="http://[::1]:1/") as terminal:
@@ -312,7 +312,7 @@ def test_an_interruption_of_the_training_ends_the_program() -> None:
 def test_an_interruption_at_the_prompt_ends_the_program() -> None:
     with in_terminal(*QUICK) as terminal:
         terminal.wait_for(PROMPT)
-        # CPython loses a signal that comes the very moment in which `input` begins to wait.
+        # CPython loses a signal that arrives just as `input` begins to wait.
         terminal.press("42")
         terminal.wait_for("42")
         check_interrupted(terminal)
@@ -322,7 +322,7 @@ def test_an_interruption_at_the_prompt_ends_the_program() -> None:
 def test_damaged_data_are_reported_in_one_line_and_not_replaced_by_the_sample(
     tmp_path: Path, place: str
 ) -> None:
-    # Without a network: for a missing file alone the program would use the sample.
+    # Offline, the program would use the sample if a file were only missing.
     wrong = tmp_path / "folder" / place
     wrong.parent.mkdir(exist_ok=True)
     wrong.write_text("mine")
@@ -344,7 +344,7 @@ def test_without_requests_the_program_ends_with_pythons_own_message(tmp_path: Pa
 
 
 def test_streams_that_only_claim_to_be_terminals_get_plain_lines(tmp_path: Path) -> None:
-    # As those of IDLE do
+    # As in IDLE
     claiming = (
         "import io, sys\n"
         "class Claiming(io.StringIO):\n"

@@ -1,4 +1,4 @@
-"""Tests of the prompt: each command, and what it says of anything else."""
+"""Tests of the prompt: each command, and the answer to anything else."""
 
 import io
 import re
@@ -71,7 +71,7 @@ REFUSED = (
 
 @pytest.fixture(scope="module")
 def dialogue() -> dict[str, str]:
-    """Return what is answered to each question, asked in one run."""
+    """Return the answer to each question, all asked in one run."""
     questions = [*ANSWERED, *REFUSED]
     outcome = run("\n".join(questions), *QUICK)  # the last line ends with the input
     assert (outcome.status, outcome.errors) == (0, "")
@@ -104,7 +104,7 @@ def test_every_test_image_may_be_shown_after_an_empty_line(
 ) -> None:
     images = np.zeros((3, 784)), np.eye(10)[:3]
     shown = answers(monkeypatch, capsys, "\n" * 100, images, images, [], BLANK)
-    # One of the three misses a hundred times with a probability of 1e-17.
+    # The probability that a hundred draws miss one of the three is about 1e-17.
     assert {*titles(shown[:-1])} == {"Test image 0:", "Test image 1:", "Test image 2:"}
 
 
@@ -115,7 +115,7 @@ def test_a_word_quits(
     assert answers(monkeypatch, capsys, f"{word}\n7\n", EMPTY, EMPTY, [], BLANK) == [""]
 
 
-def test_the_prompt_takes_as_many_images_as_there_are(
+def test_the_prompt_accepts_exactly_the_valid_indices(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images = np.broadcast_to(0.0, (60_000, 784)), np.broadcast_to(np.eye(10)[0], (60_000, 10))
@@ -139,7 +139,7 @@ def network_of(hidden_nodes: int) -> Network:
     )
 
 
-def test_w_shows_one_mistake_after_the_other_and_then_begins_again(
+def test_w_shows_each_mistake_in_turn_and_then_starts_over(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     sample: Sample,
@@ -157,7 +157,7 @@ def test_w_shows_one_mistake_after_the_other_and_then_begins_again(
         assert last.endswith("  <-- WRONG")
 
 
-def test_n_shows_the_strongest_node_first_and_goes_on_from_the_node_shown_last(
+def test_n_shows_the_strongest_node_first_and_continues_from_the_last_one(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # The norms are 1, 4, 3 and 5, 1, 3, so the strengths are 5, 4, 9.

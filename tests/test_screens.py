@@ -82,11 +82,11 @@ def test_a_prediction_is_unsure_below_one_half_and_the_missed_label_is_marked(
 
 
 def by_hand(outgoing: Sequence[float], sign: float = 1) -> Network:
-    """Return a network with a hidden node that ink raises in one square and lowers in another."""
+    """Return a network with a hidden node that ink in two squares turns up and down."""
     incoming = np.full((28, 28), 0.01)
     incoming[4:8, 3:6] = 2
     incoming[20:24, 20:25] = -2
-    incoming[12:14, 10] = 0.8  # is as little to be seen as 0
+    incoming[12:14, 10] = 0.8  # must look like 0
     incoming[0, 0] = -200  # one far larger weight does not make the others look like 0
     return Network(sign * incoming.reshape(784, 1), np.array([outgoing]), np.zeros(1), np.zeros(10))
 
@@ -109,7 +109,7 @@ def squares() -> tuple[Array, Array]:
     return images.reshape(4, 784), np.eye(10)[[1, 7, 7, 1]]
 
 
-def test_a_hidden_node_is_its_weights_and_the_image_that_fits_best_in_words(
+def test_a_hidden_node_is_shown_beside_its_best_image_and_described(
     squares: tuple[Array, Array], capsys: pytest.CaptureFixture[str]
 ) -> None:
     outgoing = [-0.9, -1.1, -1.5, 0, 0.1, 0.9, 1.1, 2, 1.5, 0.25]
@@ -136,7 +136,7 @@ def test_a_node_whose_strongest_weight_is_negative_is_shown_negated(
     assert shown(negated, *squares, capsys) == expected
 
 
-def test_all_nodes_of_a_small_network_are_shown_in_true_sentences_of_60_columns(
+def test_all_nodes_of_a_small_network_are_described_correctly_in_60_columns(
     sample: Sample, capsys: pytest.CaptureFixture[str]
 ) -> None:
     images, labels = sample[2:]
@@ -212,7 +212,7 @@ def test_an_image_is_shown_in_grays_and_its_highest_output_in_orange(
 @pytest.mark.unix
 def test_a_mistake_is_marked_in_red(started: Terminal) -> None:
     answer = ask(started, "w")[-1]
-    while " (unsure)" in answer:  # a label without a bar has nothing to be red
+    while " (unsure)" in answer:  # its label may have no bar
         answer = ask(started, "w")[-1]
     below = len(started.rows()) - 2
     label = int(re.findall(r"label: (\d)", answer)[0])
