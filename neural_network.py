@@ -439,8 +439,8 @@ def main() -> None:
 
 SAMPLE_NOTICE = """\
 Trained on the bundled sample, a tenth of MNIST. For all of
-it, put the MNIST files into data/ (or the folder MNIST_DIR),
-or set MNIST_MIRROR to the URL of a mirror."""
+it, put the MNIST files into data/ or the folder set by
+MNIST_DIR, or set MNIST_MIRROR to the URL of a mirror."""
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -517,10 +517,9 @@ Bars: orange for the prediction, red and < for the label if
 that is different. Below 0.5, the prediction is unsure, but
 half of all scribbles and nearly all letters exceed it, too.
 
-A hidden node combines all pixels into one number, which
-raises or lowers the outputs. It may be shown with all its
-weights negated. Its strength is the norm of its weights
-from the pixels times that of its weights to the outputs.
+A hidden node turns all pixels into one number, which raises
+or lowers the outputs. It may be shown negated. Its strength
+is the norm of its weights in times that of its weights out.
 
 The images used are those not yet learned by a standard that
 tightens, so their number can rise. The error (mean squared)

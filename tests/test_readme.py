@@ -69,7 +69,7 @@ def test_the_sessions_print_the_same_on_all_of_mnist(full_mnist: Path) -> None:
     assert run("", command=command, MNIST_DIR=str(full_mnist)) == (0, "", "")
 
 
-LOOPS = re.findall(r"```python\n(from import_data[^`]*?\nfor .*?)```", README, re.S)
+LOOPS = re.findall(r"```python\n([^>`]*?import[^`]*?\nfor .*?)```", README, re.S)
 
 
 def accuracy_after(loop: str, folder: Path) -> float:
