@@ -18,10 +18,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 if __name__ == "__main__":
-    # Use one thread unless the user has chosen otherwise. With more threads, the BLAS library
-    # behind NumPy splits each matrix product across cores, which makes training slightly faster on
-    # an idle machine but far slower on a busy one. BLAS reads these variables when NumPy is
-    # imported.
+    # Use one thread unless the user has chosen otherwise. With more threads, training is slightly
+    # faster on an idle machine but far slower on a busy one. The BLAS library behind NumPy reads
+    # these variables when NumPy is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     os.environ.setdefault("VECLIB_MAXIMUM_THREADS", "1")  # on a Mac
 
@@ -37,8 +36,8 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.floating]  # float32 in `train`; float64 works, too
 
-# A network with more hidden nodes is slightly more accurate but slower to train. LeCun, Bottou,
-# Bengio and Haffner (Gradient-based learning applied to document recognition, 1998) also used 300.
+# As in LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition,
+# 1998; more are slightly more accurate but slower to train.
 HIDDEN_NODES = 300
 
 
@@ -131,7 +130,7 @@ def predict(
 def compute_error(output: Array, label: Array) -> float:
     """Return the mean squared error of outputs of shape (10,) or (N, 10).
 
-    The program displays this error; training minimizes the cross-entropy (see `backpropagation`).
+    Training minimizes the cross-entropy instead (see `backpropagation`).
 
     Raises
     ------
@@ -326,9 +325,9 @@ def check_settings(**settings: float) -> None:
 
 # The six techniques that make training fast and the network accurate
 
-# 1. Hidden nodes that start nearly off: sigmoid(-2) is 0.12. The first steps overshoot less, which
-# allows a higher learning rate. For the biases of the output nodes, the value hardly matters.
-INITIAL_BIAS = -2
+# 1. Hidden nodes that start nearly off: sigmoid(-2) is 0.12
+
+INITIAL_BIAS = -2  # also of the output nodes, where the value hardly matters
 
 
 # 2. A falling learning rate
@@ -349,10 +348,8 @@ def select_unlearned(outputs: Array, labels: Array, epoch: int) -> NDArray[np.in
     """Return the indices of the images to train on in this epoch, skipping those already learned.
 
     An image counts as learned if all ten outputs were within TOLERANCE / epoch of its label when it
-    was last in a batch. The tolerance shrinks, so images that were learned less well come back. An
-    image that was learned very well never does, since its outputs are computed only when it is in a
-    batch, but the network forgets few such images. Skipping is an extreme case of the emphasizing
-    schemes of LeCun et al. (Efficient BackProp).
+    was last in a batch. The tolerance shrinks, so all but the best learned images come back. (This
+    is an extreme case of the emphasizing schemes of LeCun et al., Efficient BackProp.)
     """
     largest_errors = np.abs(outputs - labels).max(axis=1)
     return np.flatnonzero(largest_errors >= TOLERANCE / epoch)
@@ -366,8 +363,7 @@ BATCH_SIZE = 64  # with larger batches, an epoch has fewer steps and the accurac
 def split_into_batches(order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     """Split the indices of images into batches of at most `BATCH_SIZE`, of nearly equal size.
 
-    A small last batch would count as much as a full batch although its gradient is noisier, which
-    matters for small training sets.
+    A small last batch, whose gradient is noisier, would count as much as a full one.
     """
     batches = math.ceil(len(order) / BATCH_SIZE)
     # For example, ten images in three batches are 0 3 6 9, 1 4 7 and 2 5 8.
@@ -380,11 +376,9 @@ def split_into_batches(order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
 def shift_randomly(images: Array, rng: np.random.Generator) -> Array:
     """Return a batch of images, shifted together by one pixel in a random direction or not at all.
 
-    The network learns to tolerate small shifts (Simard, Steinkraus and Platt, Best practices for
-    convolutional neural networks applied to visual document analysis, 2003). One shift for the
-    whole batch is faster than one for each image. Pixels that are shifted off one edge wrap around
-    to the opposite edge, one row higher or lower after a horizontal shift, which is harmless
-    because the border of an MNIST image is nearly always blank.
+    See Simard, Steinkraus and Platt, Best practices for convolutional neural networks applied to
+    visual document analysis, 2003. Pixels that are shifted off one edge wrap around to the opposite
+    edge, which is harmless because the border of an MNIST image is nearly always blank.
     """
     offset = (0, -1, 1, -28, 28)[rng.integers(5)]  # not at all, left, right, up or down
     return np.roll(images, offset, axis=1)
@@ -404,15 +398,8 @@ def standardize(images: Array) -> Array:
 
 
 def absorb_standardization(network: Network) -> Network:
-    """Return an equivalent network that takes pixels from 0 to 1 instead of standardized ones.
-
-    The standardization becomes part of the weights and biases of the hidden nodes:
-
-        w * (x - mean) / std  =  (w / std) * x  -  mean * (w / std)
-
-    In the first term, w / std takes the place of w. The second term does not depend on x, so its
-    sum over all pixels is subtracted from the bias.
-    """
+    """Return an equivalent network that takes pixels from 0 to 1 instead of standardized ones."""
+    # w * (x - mean) / std  =  (w / std) * x  -  mean * (w / std)
     weights = network.weights_input_to_hidden / PIXEL_STD
     biases = network.biases_hidden - PIXEL_MEAN * weights.sum(axis=0)
     return network._replace(weights_input_to_hidden=weights, biases_hidden=biases)
