@@ -414,7 +414,7 @@ def main() -> None:
     """Train a network, evaluate it, and let the user try it out."""
     settings = parse_arguments()
     train_set, test_set = load_mnist()
-    print(f"Training: 784 pixels, {settings.hidden_nodes} hidden nodes, 10 outputs", flush=True)
+    print(f"Training: 784 pixels, {settings.hidden_nodes} hidden nodes, 10 outputs")
     report = training_table(train_set[1], settings.epochs) if settings.epochs else None
     network = train(*train_set, report=report, **vars(settings))
     mistakes = evaluate(*test_set, network)

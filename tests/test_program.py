@@ -88,28 +88,30 @@ def test_without_epochs_there_is_no_table() -> None:
     assert lines[1].startswith("Test accuracy: ")
 
 
-def test_each_line_of_progress_arrives_in_a_pipe_at_once(tmp_path: Path) -> None:
-    silent = Mirror({}, stop_halfway)
-    variables = {"MNIST_DIR": str(tmp_path), "MNIST_MIRROR": silent.url}
-    for settings, options, stream, lines in (
-        (variables, QUICK, "stderr", 3),  # downloading ... to ..., trying ...
-        ({}, ENDLESS, "stdout", 3),  # training, the header, the first epoch
-        ({}, QUICK, "stdout", 8),  # the prompt, which has no newline
-    ):
-        with (
-            silent if settings else Mirror({}, send),
-            subprocess.Popen(
-                [*PROGRAM, *options],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=environment(**settings),
-                cwd=PROJECT,
-            ) as program,
-        ):
-            pipe: Any = getattr(program, stream)
-            assert all(pipe.readline() for _ in range(lines))  # or the test would hang
-            program.kill()
+@pytest.mark.parametrize(
+    ("before_waiting", "lines"),
+    [("", 2), ("settings['report'](1, 6000, 6000, labels)", 3)],
+    ids=["header", "row"],
+)
+def test_each_line_of_progress_arrives_in_a_pipe_at_once(before_waiting: str, lines: int) -> None:
+    waiting = (
+        "import sys, neural_network\n"
+        "def train(images, labels, **settings):\n"
+        f"    {before_waiting}\n"
+        "    sys.stdin.read()\n"
+        "neural_network.train = train\n"
+        "neural_network.main()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", waiting],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=environment(),
+        cwd=PROJECT,
+    ) as program:
+        assert program.stdout
+        assert all(program.stdout.readline() for _ in range(lines))  # or the test would hang
+        program.kill()
 
 
 def test_all_of_mnist(full_mnist: Path) -> None:

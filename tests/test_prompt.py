@@ -108,6 +108,12 @@ def test_every_test_image_may_be_shown_after_an_empty_line(
     assert {*titles(shown[:-1])} == {"Test image 0:", "Test image 1:", "Test image 2:"}
 
 
+def test_w_without_mistakes_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert answers(monkeypatch, capsys, "w\n", EMPTY, EMPTY, [], BLANK)[0].startswith("Type ")
+
+
 @pytest.mark.parametrize("word", ["q", "Q", " quit ", "exit"])
 def test_a_word_quits(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], word: str
