@@ -40,7 +40,7 @@ WITHOUT: dict[str, tuple[dict[str, Any], dict[str, float]]] = {
     "INITIAL_BIAS": ({"INITIAL_BIAS": 0}, {"learning_rate": 0.7}),
     "learning_rates": (
         {"learning_rates": lambda first, epochs: [first] * epochs},
-        {"learning_rate": 0.2},
+        {"learning_rate": 0.35},
     ),
     "select_unlearned": ({"TOLERANCE": 0}, {"learning_rate": 0.9}),
     "select_unlearned, 3 epochs": ({"TOLERANCE": 0}, {"epochs": 3}),
