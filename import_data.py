@@ -105,10 +105,10 @@ def find_file(folder: Path, name: str) -> Path | None:
 
 
 def read_file(path: Path, name: str) -> bytes:
-    """Return the uncompressed content of an MNIST file, or raise a `DataError` if it is another."""
-    content = b"" if path.is_dir() else uncompressed(path.read_bytes())  # a folder is no file
+    """Return the uncompressed content of an MNIST file, or raise a `DataError` for any other."""
+    content = b"" if path.is_dir() else uncompressed(path.read_bytes())  # not from a folder
     if path.parent != SAMPLE_FOLDER and hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise DataError(f"{path} must be a file of MNIST: remove or rename it, or set MNIST_DIR")
+        raise DataError(f"{path} is damaged or not from MNIST: remove or rename it, or set MNIST_DIR")
     return content
 
 

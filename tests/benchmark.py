@@ -72,10 +72,7 @@ EXERCISES: dict[str, tuple[list[tuple[str, str]], dict[str, Any]]] = {
     ),
     "equal weights": (
         [
-            (
-                "rng.standard_normal((784, hidden_nodes), np.float32)",
-                "np.ones((784, hidden_nodes))",
-            ),
+            ("rng.standard_normal((784, hidden_nodes)", "np.ones((784, hidden_nodes)"),
             ("rng.standard_normal((hidden_nodes, 10)", "np.ones((hidden_nodes, 10)"),
         ],
         {},
