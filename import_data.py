@@ -108,7 +108,7 @@ def read_file(path: Path, name: str) -> bytes:
     """Return the uncompressed content of an MNIST file, or raise a `DataError` for any other."""
     content = b"" if path.is_dir() else uncompressed(path.read_bytes())  # not from a folder
     if path.parent != SAMPLE_FOLDER and hashlib.sha256(content).hexdigest() != SHA256[name]:
-        raise DataError(f"{path} is damaged or not from MNIST: remove or rename it, or set MNIST_DIR")
+        raise DataError(f"{path} is damaged or not MNIST's: remove or rename it, or set MNIST_DIR")
     return content
 
 

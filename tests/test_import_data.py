@@ -109,7 +109,7 @@ def mnist(monkeypatch: MonkeyPatch, tmp_path: Path) -> Iterator[Mnist]:
 
 def error_message(path: Path) -> str:
     """Return the error message for a file that is not one of MNIST."""
-    return f"{path} is damaged or not from MNIST: remove or rename it, or set MNIST_DIR"
+    return f"{path} is damaged or not MNIST's: remove or rename it, or set MNIST_DIR"
 
 
 def start_process(preparation: str = "") -> "subprocess.Popen[str]":
