@@ -41,7 +41,7 @@ class DataError(Exception):
 
 
 class DownloadError(DataError):
-    """No mirror provides a file; the reasons have been printed, and the message says what to do."""
+    """A file cannot be downloaded from one mirror (`fetch`) or from any of them (`get_data`)."""
 
 
 def get_data(
@@ -79,7 +79,7 @@ def get_data(
         If a file is missing and cannot be downloaded.
     DataError
         If a file has different content, if the sample is incomplete, or if MNIST_MIRROR is needed
-        and not a URL. `DownloadError` is a subclass.
+        and is no http or https URL. `DownloadError` is a subclass.
     OSError
         If the folder cannot be read or written.
     """
@@ -105,8 +105,8 @@ def find_file(folder: Path, name: str) -> Path | None:
 
 
 def read_file(path: Path, name: str) -> bytes:
-    """Return the uncompressed content of an MNIST file, or raise a `DataError` for any other."""
-    content = b"" if path.is_dir() else uncompressed(path.read_bytes())  # not from a folder
+    """Return the uncompressed content of a file, verified unless it is part of the sample."""
+    content = b"" if path.is_dir() else uncompressed(path.read_bytes())
     if path.parent != SAMPLE_FOLDER and hashlib.sha256(content).hexdigest() != SHA256[name]:
         raise DataError(f"{path} is damaged or not MNIST's: remove or rename it, or set MNIST_DIR")
     return content
@@ -115,6 +115,7 @@ def read_file(path: Path, name: str) -> bytes:
 def uncompressed(content: bytes) -> bytes:
     """Return the content of a gzip file, up to `LARGEST_FILE` bytes, and any other unchanged."""
     with contextlib.suppress(zlib.error):
+        # 16 stands for gzip.
         return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16).decompress(content, LARGEST_FILE)
     return content
 
@@ -150,8 +151,8 @@ TIMEOUT = (2, 4)  # seconds to connect to one address of a server, and to wait f
 def download(folder: Path, names: list[str]) -> dict[str, bytes]:
     """Download files to a folder and return their uncompressed content.
 
-    At its first failure, a mirror is given up and the next one takes over. The exceptions are those
-    of `get_data`.
+    After the first failure of a mirror, the next one takes over. The exceptions are those of
+    `get_data`.
     """
     if folder == SAMPLE_FOLDER:
         raise DataError(f"{folder} must contain {' and '.join(names)}")
@@ -187,8 +188,8 @@ def download(folder: Path, names: list[str]) -> dict[str, bytes]:
 def fetch(mirror: str, name: str) -> bytes:
     """Return the uncompressed content of a file from a mirror, or raise a `DownloadError`.
 
-    The request runs in a thread that can be abandoned because a DNS lookup cannot be interrupted
-    and `requests` has no limit on the total time.
+    The request runs in a thread so that it can be abandoned: a DNS lookup cannot be interrupted,
+    and `requests` does not limit the total time.
     """
     import requests  # here, because importing it takes 0.1 s, and most runs download nothing
 
@@ -240,7 +241,7 @@ def reason(error: BaseException) -> str:
     from requests.exceptions import ProxyError
 
     if isinstance(error, ValueError):
-        return "the URL of the mirror or proxy is invalid"  # the error may quote a password
+        return "the URL of the mirror or proxy cannot be used"  # the error may quote a password
     proxy = "the proxy failed: " if isinstance(error, ProxyError) else ""
     while inner := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = inner
@@ -272,8 +273,8 @@ def find_ink(picture: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If `picture` is not as described, or if nothing stands out from the paper. Blank paper is
-        not refused if the hard edge of a shadow, a fold, a speck or ruled lines stand out.
+        If `picture` is not as described, or if nothing stands out from the paper. Blank paper
+        passes if the hard edge of a shadow, a fold, a speck or ruled lines stand out.
     """
     brightness = brightness_on_white(picture)
     # With 112 pixels a side, even a small digit keeps its shape. With 56, noise is averaged away,
@@ -358,7 +359,7 @@ def otsu_threshold(values: NDArray[np.float64]) -> float:
     histograms, 1979, equation 18).
     """
     values = np.sort(values, axis=None)
-    below = np.arange(values.size)  # the number of values below each
+    below = np.arange(values.size)  # the number of values before each
     deviations = values - values.mean()
     sums = np.cumsum(deviations) - deviations  # of those below
     variance = sums**2 / np.maximum(below * (values.size - below), 1)  # between the classes
@@ -474,8 +475,8 @@ def coverage(count: int, length: int) -> NDArray[np.float64]:
 def is_terminal(stream: TextIO) -> bool:
     """Return whether a stream is a terminal in which a line can be replaced.
 
-    The shell of IDLE claims to be a terminal but cannot replace a line, and its streams are not the
-    process's own.
+    The shell of IDLE claims to be a terminal but cannot replace a line. It is recognized by its
+    streams, which are not the process's own.
     """
     own = stream is sys.__stdout__ or stream is sys.__stderr__
     return own and stream.isatty() and os.environ.get("TERM") != "dumb"

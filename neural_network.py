@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating]  # float32 in `train`; float64 works, too
 
 # As in LeCun, Bottou, Bengio and Haffner, Gradient-based learning applied to document recognition,
-# 1998; more are slightly more accurate but slower to train.
+# 1998; more nodes are slightly more accurate but slower to train.
 HIDDEN_NODES = 300
 
 
@@ -203,8 +203,8 @@ def backpropagation(
     slope_hidden = hidden_layer_output * (1 - hidden_layer_output)
     delta_hidden = (delta_output @ weights_hidden_to_output.T) * slope_hidden
 
-    # Scaling the deltas is cheaper than scaling their larger products. `-=` changes the caller's
-    # arrays, whereas `w = w - ...` would create new ones.
+    # Scaling the deltas is cheaper than scaling the products, which are larger. `-=` changes the
+    # caller's arrays, whereas `w = w - ...` would create new ones.
     rate_per_image = learning_rate / len(img)
     weights_hidden_to_output -= hidden_layer_output.T @ (rate_per_image * delta_output)
     biases_output -= rate_per_image * delta_output.sum(axis=0)
@@ -263,8 +263,8 @@ def train(
     report : Report, optional
         Called after each step as report(epoch, done, total, outputs). `epoch` counts from 1, and
         `done` of the `total` images in this epoch have been used. `outputs`, of shape (N, 10),
-        holds the outputs of each image from when it was last in a batch (shifted, and before that
-        update), or zeros if it has not been in one. The next step overwrites the array.
+        holds the outputs of each image from its last batch (shifted, before the step), or zeros if
+        it has had none. The next step overwrites the array.
 
     Returns
     -------
@@ -274,7 +274,8 @@ def train(
     Raises
     ------
     ValueError
-        If `images`, `labels` or a setting is not as described.
+        If `images` or `labels` are not as described, or a setting is out of its range in
+        `SETTINGS`.
     """
     images = np.asarray(images, np.float32)
     labels = np.asarray(labels, np.float32)
@@ -335,7 +336,7 @@ INITIAL_BIAS = -2  # also of the output nodes, where the value hardly matters
 
 def learning_rates(first: float, epochs: int) -> list[float]:
     """Return a learning rate for each epoch, falling linearly to a twentieth of the first."""
-    # Python floats keep float32 arrays float32, whereas NumPy's float64 numbers would not.
+    # As Python floats, unlike NumPy's, the rates keep the products with float32 arrays in float32.
     return np.linspace(first, first / 20, epochs).tolist()
 
 
@@ -347,8 +348,8 @@ TOLERANCE = 0.5  # must not exceed 1, or epoch 1 would skip images
 def select_unlearned(outputs: Array, labels: Array, epoch: int) -> NDArray[np.intp]:
     """Return the indices of the images to train on in this epoch, skipping those already learned.
 
-    An image counts as learned if all ten outputs were within TOLERANCE / epoch of its label when it
-    was last in a batch. The tolerance shrinks, so all but the best learned images come back. (This
+    An image counts as learned if, in its last batch, all ten outputs were within TOLERANCE / epoch
+    of its label. The tolerance shrinks, so all but the best learned images come back. (This
     is an extreme case of the emphasizing schemes of LeCun et al., Efficient BackProp.)
     """
     largest_errors = np.abs(outputs - labels).max(axis=1)
@@ -363,11 +364,11 @@ BATCH_SIZE = 64  # with larger batches, an epoch has fewer steps and the accurac
 def split_into_batches(order: NDArray[np.intp]) -> list[NDArray[np.intp]]:
     """Split the indices of images into batches of at most `BATCH_SIZE`, of nearly equal size.
 
-    A small last batch, whose gradient is noisier, would count as much as a full one.
+    Otherwise, a small last batch with its noisier gradient would count as much as a full one.
     """
-    batches = math.ceil(len(order) / BATCH_SIZE)
+    count = math.ceil(len(order) / BATCH_SIZE)
     # For example, ten images in three batches are 0 3 6 9, 1 4 7 and 2 5 8.
-    return [order[start::batches] for start in range(batches)]
+    return [order[start::count] for start in range(count)]
 
 
 # 5. Shifted images
@@ -377,8 +378,9 @@ def shift_randomly(images: Array, rng: np.random.Generator) -> Array:
     """Return a batch of images, shifted together by one pixel in a random direction or not at all.
 
     See Simard, Steinkraus and Platt, Best practices for convolutional neural networks applied to
-    visual document analysis, 2003. Pixels that are shifted off one edge wrap around to the opposite
-    edge, which is harmless because the border of an MNIST image is nearly always blank.
+    visual document analysis, 2003. Pixels that are shifted off one edge reappear at the opposite
+    edge (after a horizontal shift, one row off), which is harmless because the border of an MNIST
+    image is nearly always blank.
     """
     offset = (0, -1, 1, -28, 28)[rng.integers(5)]  # not at all, left, right, up or down
     return np.roll(images, offset, axis=1)
@@ -519,7 +521,7 @@ def prompt_loop(
 ) -> None:
     """Answer the commands typed at the prompt, until `q` or the end of input."""
     ranked = rank_nodes(network)
-    rank = turn = -1  # the positions last shown from `ranked` and `mistakes`
+    rank = mistake = -1  # positions in `ranked` and `mistakes`, last shown
     rng = np.random.default_rng()
     last, last_test, last_node = len(train_set[0]) - 1, len(test_set[0]) - 1, len(ranked) - 1
     prompt = f"Enter an index (0 - {last}), ? for help, q to quit: "
@@ -535,9 +537,9 @@ def prompt_loop(
             case []:
                 show_image("Test", test_set, network, int(rng.integers(last_test + 1)))
             case ["w"] if mistakes:
-                turn = (turn + 1) % len(mistakes)
-                title = f"Mistake {turn + 1} of {len(mistakes)}, test"
-                show_image(title, test_set, network, mistakes[turn])
+                mistake = (mistake + 1) % len(mistakes)
+                title = f"Mistake {mistake + 1} of {len(mistakes)}, test"
+                show_image(title, test_set, network, mistakes[mistake])
             case ["n"]:
                 rank = (rank + 1) % len(ranked)
                 show_node(ranked, rank, network, test_set)
@@ -634,7 +636,7 @@ def describe_node(
     weights : array of shape (784,)
         From -1 to 1, for the colors in `SIGNED`.
     pro, con : list of int
-        The digits whose weights exceed half of the strongest (`con`: are below minus half), the
+        The digits with weights above half of the strongest, and below minus half of it, the
         strongest first.
     best : int
         The index of the image of digit `pro[0]` with the highest weighted sum.
@@ -661,7 +663,7 @@ SIGNED = (*BLUES, *5 * [16], *ORANGES), "- +"  # for weights: 16, black, is in t
 
 
 def picture_lines(picture: Array, colors: Sequence[int], characters: str) -> list[str]:
-    """Return lines in which each character shows a pixel and the pixel below it."""
+    """Return lines in which each character shows a pixel and the one below it, or their mean."""
     pairs = picture.reshape(14, 2, 28).swapaxes(1, 2)  # (line, column, upper or lower pixel)
     if has_colors():
         # ▀ shows the foreground color above the background color.
@@ -686,8 +688,8 @@ def has_colors() -> bool:
     """Return whether stdout is a UTF-8 terminal with 256 colors and NO_COLOR is not set."""
     env = os.environ
     has_256 = "256color" in env.get("TERM", "") or "COLORTERM" in env or "WT_SESSION" in env
-    is_colorful = has_256 and not env.get("NO_COLOR") and is_terminal(sys.stdout)
-    return is_colorful and sys.stdout.encoding.lower() in ("utf-8", "utf8")
+    is_wanted = not env.get("NO_COLOR") and is_terminal(sys.stdout)
+    return has_256 and is_wanted and sys.stdout.encoding.lower() in ("utf-8", "utf8")
 
 
 # The drawing window
@@ -715,7 +717,7 @@ def draw_digit(network: Network) -> None:
 class DrawingWindow:
     """The window for drawing: a square to draw in, and beside it the network's answer."""
 
-    PEN_RADIUS = 11  # pixels: strokes about as thick as in MNIST, if the digit is large
+    PEN_RADIUS = 11  # in pixels; a large digit is then about as bold as in MNIST
     ORANGE = "#ffaf00"  # the color ORANGE of the terminal
 
     def __init__(self, window: tkinter.Tk, network: Network) -> None:
@@ -806,7 +808,7 @@ def pgm(picture: Array) -> bytes:
 
 
 def draw_line(picture: Array, start: tuple[int, int], end: tuple[int, int], radius: int) -> None:
-    """Set the pixels within a radius of a line to 1."""
+    """Set the pixels within `radius` of a line to 1."""
     (x, y), right, down = start, end[0] - start[0], end[1] - start[1]
     rows, columns = np.indices(picture.shape)
     # For each pixel, how far along the line its nearest point lies, from 0 (start) to 1 (end).

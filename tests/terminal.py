@@ -25,7 +25,6 @@ class Terminal:
         *,
         lines: int = 24,
         columns: int = 80,
-        encoding: str = "utf-8",
     ) -> None:
         """Start the program in a folder."""
         self.screen = pyte.Screen(columns, lines)
@@ -40,7 +39,7 @@ class Terminal:
                 env=dict(environment),
                 cwd=str(folder),
                 dimensions=(lines, columns),
-                encoding=encoding,
+                encoding="utf-8",
                 timeout=PATIENCE_SECONDS,
             )
         self._program.delaybeforesend = None  # meant for passwords, and takes time
@@ -58,10 +57,6 @@ class Terminal:
     def press(self, keys: str) -> None:
         """Press some keys."""
         self._program.send(keys)
-
-    def send_signal(self, number: int) -> None:
-        """Send a signal to the program."""
-        self._program.kill(number)
 
     def wait_for(self, text: str) -> None:
         """Wait until the program has written `text`, since the last wait."""

@@ -7,6 +7,7 @@ import gc
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -334,6 +335,7 @@ def test_an_interruption_while_the_window_is_open_ends_the_program(display: str)
         assert re.fullmatch(r"[^\n]*\s*(\^C)?\s*", terminal.output.removeprefix(before))
 
 
+@pytest.mark.skipif(sys.platform == "darwin", reason="a Mac needs no DISPLAY")
 @pytest.mark.parametrize("name", ["", ":987654"])
 def test_without_a_display_d_is_answered_in_one_line(name: str) -> None:
     pytest.importorskip("tkinter", reason="this Python has no tkinter")

@@ -6,6 +6,7 @@ Most use 200 made-up training images and 100 made-up test images.
 import contextlib
 import gzip
 import hashlib
+import importlib
 import json
 import re
 import ssl
@@ -46,6 +47,7 @@ from import_data import SAMPLE_FOLDER, DataError, DownloadError, get_data, parse
 from neural_network import load_mnist
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = import_data.SHA256
+PUBLIC_MIRRORS = len(import_data.MIRRORS)
 
 Files = dict[str, bytes]
 MonkeyPatch = pytest.MonkeyPatch
@@ -313,14 +315,14 @@ class TestDownload:
         self, mnist: Mnist, monkeypatch: MonkeyPatch
     ) -> None:
         # Time is left for loading the sample within 15 seconds.
-        public = 3
-        assert public * import_data.PATIENCE_SECONDS < 13
-        monkeypatch.setattr(import_data, "PATIENCE_SECONDS", 0.5)
+        assert PUBLIC_MIRRORS * import_data.PATIENCE_SECONDS < 13
+        monkeypatch.setattr(import_data, "PATIENCE_SECONDS", 2)
         mnist.add_mirror(never_answer)
+        importlib.import_module("requests")  # which takes time, too
         before = time.process_time()
         with pytest.raises(DownloadError):
             get_data()
-        assert time.process_time() - before < 0.4
+        assert time.process_time() - before < 1
 
     def test_an_abandoned_thread_does_not_keep_the_program_from_ending(self, mnist: Mnist) -> None:
         mnist.add_mirror(send)
@@ -345,9 +347,12 @@ class TestDownload:
         [
             ("http://user:secret@127.0.0.1:1/", "Connection refused"),
             ("http://user:secret@{host}/nothing", "404 Not Found"),
-            ("http://user:secret@my..mirror/", "the URL of the mirror or proxy is invalid"),
-            ("http://user:secret@/", "the URL of the mirror or proxy is invalid"),
-            ("http://user:secret@127.0.0.1:99999/", "the URL of the mirror or proxy is invalid"),
+            ("http://user:secret@my..mirror/", "the URL of the mirror or proxy cannot be used"),
+            ("http://user:secret@/", "the URL of the mirror or proxy cannot be used"),
+            (
+                "http://user:secret@127.0.0.1:99999/",
+                "the URL of the mirror or proxy cannot be used",
+            ),
             ("https://user:secret@mirror.invalid/", "the proxy failed: .*Connection refused"),
             ("ftp://user:secret@mirror/", "MNIST_MIRROR must be a URL that begins with http:// or"),
         ],
@@ -396,7 +401,7 @@ class TestFolder:
         [
             lambda _: b"",
             lambda content: content[:-20],
-            lambda content: content[:-20] + b"\x55" + content[-19:],
+            lambda content: content[:-20] + bytes([content[-20] ^ 1]) + content[-19:],
             lambda _: idx_file(np.ones((200, 28, 28), np.uint8)),  # of a different data set
         ],
     )

@@ -52,7 +52,6 @@ def test_each_epoch_has_a_row_with_its_error_and_accuracy(session: Outcome) -> N
     assert float(first["accuracy"]) < 90 < 96 < float(last["accuracy"]) < 100
     seconds = [float(epoch["seconds"]) for epoch in epochs]
     assert seconds == sorted(seconds)
-    assert seconds[-1] > 0
 
 
 def test_a_row_has_the_error_and_the_accuracy_of_all_images(
@@ -200,8 +199,8 @@ def test_only_the_program_asks_for_one_thread_before_numpy_is_imported(
         "print(os.environ.get('OMP_NUM_THREADS'), os.environ.get('VECLIB_MAXIMUM_THREADS'))\n"
         "raise SystemExit\n"
     )
-    variables = environment(PYTHONPATH=str(tmp_path))
-    del variables["OMP_NUM_THREADS"]
+    inherited = environment(PYTHONPATH=str(tmp_path))
+    variables = {name: value for name, value in inherited.items() if "THREADS" not in name}
     output = subprocess.check_output(command, env=variables | settings, cwd=PROJECT, text=True)
     assert output == f"{threads}\n"
 
@@ -215,7 +214,7 @@ def test_help_on_a_function_begins_with_a_short_signature() -> None:
     command = (sys.executable, "-c", "import neural_network as nn; help(nn.train)")
     first, _, signature = run("", command=command).output.partition("\n\n")
     assert first == "Help on function train in module neural_network:"
-    assert signature.startswith("train(images: 'ArrayLike', labels: 'ArrayLike', ")
+    assert re.match(r"train\(\s*images: '?ArrayLike'?,\s*labels: '?ArrayLike'?,", signature)
 
 
 # Live lines
@@ -319,7 +318,7 @@ def test_an_interruption_at_the_prompt_ends_the_program() -> None:
         check_interrupted(terminal)
 
 
-@pytest.mark.parametrize("place", ["", "t10k-labels-idx1-ubyte"])
+@pytest.mark.parametrize("place", ["", "train-labels-idx1-ubyte"])
 def test_damaged_data_are_reported_in_one_line_and_not_replaced_by_the_sample(
     tmp_path: Path, place: str
 ) -> None:
@@ -327,13 +326,9 @@ def test_damaged_data_are_reported_in_one_line_and_not_replaced_by_the_sample(
     wrong = tmp_path / "folder" / place
     wrong.parent.mkdir(exist_ok=True)
     wrong.write_text("mine")
-    if place:
-        for name in import_data.SPLITS["train"]:
-            (tmp_path / "folder" / name).symlink_to(import_data.SAMPLE_FOLDER / f"{name}.gz")
     outcome = run("q\n", MNIST_DIR=str(tmp_path / "folder"))
     assert (outcome.status, outcome.output) == (1, "")
-    last = outcome.errors.splitlines()[-1]
-    assert str(tmp_path / "folder") in last
+    assert str(wrong) in outcome.errors.splitlines()[-1]
     assert wrong.read_text() == "mine"
 
 
