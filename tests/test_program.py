@@ -328,6 +328,7 @@ def test_damaged_data_are_reported_in_one_line_and_not_replaced_by_the_sample(
     wrong.write_text("mine")
     outcome = run("q\n", MNIST_DIR=str(tmp_path / "folder"))
     assert (outcome.status, outcome.output) == (1, "")
+    assert "Traceback" not in outcome.errors
     assert str(wrong) in outcome.errors.splitlines()[-1]
     assert wrong.read_text() == "mine"
 
