@@ -186,7 +186,18 @@ def download(folder: Path, names: list[str]) -> dict[str, bytes]:
 
 
 def fetch(mirror: str, name: str) -> bytes:
-    """Return the uncompressed content of a file from a mirror, or raise a `DownloadError`.
+    """Return the uncompressed content of a file from a mirror, or raise a `DownloadError`."""
+    started = time.monotonic()
+    body = receive(f"{mirror.rstrip('/')}/{name}.gz", name)
+    content = uncompressed(body)
+    if hashlib.sha256(content).hexdigest() != SHA256[name]:
+        seconds = time.monotonic() - started
+        raise DownloadError(f"did not deliver {name}.gz: {len(body):,} bytes in {seconds:.0f} s")
+    return content
+
+
+def receive(url: str, name: str) -> bytes:
+    """Return what a server sends until it ends, is late or has sent too much, and show progress.
 
     The request runs in a thread so that it can be abandoned: a DNS lookup cannot be interrupted,
     and `requests` does not limit the total time.
@@ -202,10 +213,9 @@ def fetch(mirror: str, name: str) -> bytes:
         allowed = PATIENCE_SECONDS + len(body) / SLOWEST_BYTES_PER_SECOND
         return time.monotonic() - started > allowed or len(body) > LARGEST_FILE
 
-    def receive() -> None:
+    def request() -> None:
         nonlocal size
         try:
-            url = f"{mirror.rstrip('/')}/{name}.gz"
             with requests.get(url, stream=True, timeout=TIMEOUT) as response:
                 if not response.ok:
                     raise DownloadError(f"{response.status_code} {response.reason}")
@@ -217,7 +227,7 @@ def fetch(mirror: str, name: str) -> bytes:
         except Exception as error:  # whatever it is, this mirror has failed
             errors.append(error)
 
-    thread = threading.Thread(target=receive, daemon=True)
+    thread = threading.Thread(target=request, daemon=True)
     thread.start()
     waiting, live = True, is_terminal(sys.stderr)
     while waiting:
@@ -229,11 +239,7 @@ def fetch(mirror: str, name: str) -> bytes:
             print(progress, end="" if waiting else "\n", file=sys.stderr)
     if errors:
         raise DownloadError(reason(errors[0]))
-    content = uncompressed(bytes(body))
-    if hashlib.sha256(content).hexdigest() != SHA256[name]:
-        seconds = time.monotonic() - started
-        raise DownloadError(f"did not deliver {name}.gz: {len(body):,} bytes in {seconds:.0f} s")
-    return content
+    return bytes(body)
 
 
 def reason(error: BaseException) -> str:

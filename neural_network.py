@@ -439,9 +439,9 @@ def parse_arguments() -> argparse.Namespace:
         epilog="Environment: MNIST_DIR (the folder of the MNIST files), MNIST_MIRROR (a URL).",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    for name, (default, _, text) in SETTINGS.items():
+    for name, (value, _, text) in SETTINGS.items():
         option = "--" + name.replace("_", "-")
-        parser.add_argument(option, type=type(default), default=default, help=text)
+        parser.add_argument(option, type=type(value), default=value, help=text)
     settings = parser.parse_args()
     try:
         check_settings(**vars(settings))
@@ -528,8 +528,8 @@ def prompt_loop(
     with contextlib.suppress(ImportError):  # not on Windows
         import readline  # noqa: F401 - arrow keys and history at the prompt
     while (line := read_line(prompt)) not in ("q", "quit", "exit"):
-        words = re.findall(r"[a-z]+|[0-9]+|\S", line)
-        match [int(word) if re.fullmatch("[0-9]{1,9}", word) else word for word in words]:
+        words = re.findall(r"[a-z]+|[0-9]{1,9}|\S", line)
+        match [int(word) if word[0] in "0123456789" else word for word in words]:
             case [int(index)] if index <= last:
                 show_image("Training", train_set, network, index)
             case ["t", int(index)] if index <= last_test:
@@ -614,8 +614,7 @@ def show_node(ranked: list[int], rank: int, network: Network, image_set: ImageSe
     """Print a picture of the weights of a hidden node, beside an image that turns it up."""
     weights, pro, con, best = describe_node(network, ranked[rank], image_set)
     print(f"Hidden node {ranked[rank]}, rank {rank + 1} of {len(ranked)} by strength:")
-    image = picture_lines(image_set[0][best], *GRAYS)
-    print_beside(picture_lines((weights + 1) / 2, *SIGNED), image)
+    print_beside(picture_lines(weights, *SIGNED), picture_lines(image_set[0][best], *GRAYS))
     up, down = ("orange", "blue") if has_colors() else ("+", "-")
     against = f" and against {' '.join(map(str, con))}" if con else ""
     print(f"Left: ink on {up} turns this node up, ink on {down} down.")
@@ -634,7 +633,7 @@ def describe_node(
     Returns
     -------
     weights : array of shape (784,)
-        From -1 to 1, for the colors in `SIGNED`.
+        From 0 to 1, for the colors in `SIGNED`; 0.5 stands for a weight of 0.
     pro, con : list of int
         The digits with weights above half of the strongest, and below minus half of it, the
         strongest first.
@@ -653,7 +652,7 @@ def describe_node(
     best = int(candidates[(images[candidates] @ incoming).argmax()])
     # Scaled by the largest weight, the picture would be black nearly everywhere.
     weights = (incoming / np.percentile(np.abs(incoming), 98)).clip(-1, 1)
-    return weights, pro, con, best
+    return (weights + 1) / 2, pro, con, best
 
 
 # Colors of the 256-color palette, and characters, for pixels from 0 to 1
@@ -686,10 +685,11 @@ def paint(text: str, color: int | None) -> str:
 
 def has_colors() -> bool:
     """Return whether stdout is a UTF-8 terminal with 256 colors and NO_COLOR is not set."""
-    env = os.environ
-    has_256 = "256color" in env.get("TERM", "") or "COLORTERM" in env or "WT_SESSION" in env
-    is_wanted = not env.get("NO_COLOR") and is_terminal(sys.stdout)
-    return has_256 and is_wanted and sys.stdout.encoding.lower() in ("utf-8", "utf8")
+    has_256 = "256color" in os.environ.get("TERM", "") or {"COLORTERM", "WT_SESSION"} & {
+        *os.environ
+    }
+    is_wanted = not os.environ.get("NO_COLOR") and is_terminal(sys.stdout)
+    return bool(has_256) and is_wanted and sys.stdout.encoding.lower() in ("utf-8", "utf8")
 
 
 # The drawing window

@@ -66,7 +66,7 @@ def draw_nodes(network: Network, test_set: ImageSet) -> Image.Image:
         row, column = divmod(rank, COLUMNS)
         x, y = GAP + column * (PAIR_WIDTH + GAP), GAP + row * (PAIR_HEIGHT + GAP)
         weights, pro, con, best = describe_node(network, node, test_set)
-        figure.paste(enlarge((weights + 1) / 2, SIGNED[0]), (x, y))
+        figure.paste(enlarge(weights, SIGNED[0]), (x, y))
         figure.paste(enlarge(test_set[0][best], GRAYS[0]), (x + SIDE + SLIT, y))
         against = f", against {' '.join(map(str, con))}" if con else ""
         caption = f"for {' '.join(map(str, pro))}{against}"
