@@ -306,10 +306,9 @@ def check_training_set(images: Array, labels: Array) -> None:
     """Raise a `ValueError` that names the problem if the images or labels are invalid."""
     if images.ndim != 2 or images.shape[1] != 784 or len(images) == 0:
         raise ValueError(f"images must have shape (N, 784), N > 0, not {images.shape}")
-    smallest, largest = images.min(), images.max()  # both are NaN if any pixel is
-    if not (smallest >= 0 and largest <= 1):
-        extremes = f"from {smallest:g} to {largest:g}"
-        raise ValueError(f"pixels must be from 0 to 1 (divide by 255?), not {extremes}")
+    low, high = images.min(), images.max()  # both are NaN if any pixel is
+    if not (low >= 0 and high <= 1):
+        raise ValueError(f"pixels must be from 0 to 1 (divide by 255?), not {low:g} to {high:g}")
     if labels.shape != (len(images), 10):
         raise ValueError(f"labels must have shape ({len(images)}, 10), not {labels.shape}")
     if not np.array_equal(labels, np.eye(10)[labels.argmax(axis=1)]):
@@ -685,11 +684,10 @@ def paint(text: str, color: int | None) -> str:
 
 def has_colors() -> bool:
     """Return whether stdout is a UTF-8 terminal with 256 colors and NO_COLOR is not set."""
-    has_256 = "256color" in os.environ.get("TERM", "") or {"COLORTERM", "WT_SESSION"} & {
-        *os.environ
-    }
-    is_wanted = not os.environ.get("NO_COLOR") and is_terminal(sys.stdout)
-    return bool(has_256) and is_wanted and sys.stdout.encoding.lower() in ("utf-8", "utf8")
+    env = os.environ
+    has_256 = "256color" in env.get("TERM", "") or "COLORTERM" in env or "WT_SESSION" in env
+    is_wanted = not env.get("NO_COLOR") and is_terminal(sys.stdout)
+    return has_256 and is_wanted and sys.stdout.encoding.lower() in ("utf-8", "utf8")
 
 
 # The drawing window
@@ -725,7 +723,6 @@ class DrawingWindow:
 
         self.network, self.window = network, window
         self.picture: Array = np.zeros((280, 280))
-        self.pen = 0, 0  # its last position
         self.drawn = tkinter.PhotoImage(master=window)  # the picture
         self.seen = tkinter.PhotoImage(master=window)  # what the network sees of it
         self.canvas = tkinter.Canvas(window, width=680, height=280, bg="#222", highlightthickness=0)
@@ -750,7 +747,7 @@ class DrawingWindow:
 
     def begin_stroke(self, event: tkinter.Event[tkinter.Canvas]) -> None:
         """Begin a stroke at the pointer."""
-        self.pen = event.x, event.y
+        self.pen = event.x, event.y  # its last position
         self.continue_stroke(event)
 
     def continue_stroke(self, event: tkinter.Event[tkinter.Canvas]) -> None:
