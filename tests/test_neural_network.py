@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -269,6 +270,13 @@ class TestBackpropagation:
         for img, label in zip(sample[0], sample[1], strict=True):
             step(img, label, network)
         assert accuracy(network, *sample[2:]) > 0.86
+
+    def test_the_defaults_learn_from_20_000_single_images_of_mnist(self, full_mnist: Path) -> None:
+        network = initialize_weights_and_biases(seed=0)
+        images, labels = import_data.get_data("train", folder=full_mnist)
+        for img, label in zip(images[:20_000], labels, strict=False):
+            step(img, label, network)
+        assert accuracy(network, *import_data.get_data("test", folder=full_mnist)) > 0.92
 
 
 class TestTechniques:
